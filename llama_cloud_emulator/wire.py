@@ -1,0 +1,146 @@
+"""What stands before the service: the key, the record of requests, and faults on request."""
+
+import traceback
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+Json = Any
+Query = dict[str, list[str]]
+OnRequest = Callable[[str, str, Query], None]
+FAULTS = ("status", "html", "not_json", "truncate", "disconnect")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that was answered; `status` is 0 when the connection was closed instead."""
+
+    method: str
+    path: str
+    query: Query
+    status: int
+
+
+@dataclass(slots=True)
+class Fault:
+    """Requests that fail: see `Emulator.fail`."""
+
+    times: int | None
+    path: str
+    status: int
+    headers: Mapping[str, str]
+    body: Json
+    kind: str
+    skip: int
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over the wire, and what shall go wrong on it."""
+
+    requests: list[Request] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    on_request: OnRequest | None = None
+
+    def next_fault(self, path: str) -> Fault | None:
+        for fault in self.faults:
+            if fault.path not in path or fault.times == 0:
+                continue
+            if fault.skip:
+                fault.skip -= 1
+                continue
+            if fault.times is not None:
+                fault.times -= 1
+            return fault
+        return None
+
+
+def json_response(document: Json, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(document), status, media_type="application/json")
+
+
+class Gate:
+    """Checks the key, tells `on_request`, lets requests fail that shall fail, and keeps the record."""
+
+    def __init__(self, app: ASGIApp, traffic: Traffic, api_key: str, disconnect: Callable[[Scope], None]) -> None:
+        self.app = app
+        self.traffic = traffic
+        self.authorization = f"Bearer {api_key}".encode()
+        self.disconnect = disconnect
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        path = scope["raw_path"].decode("ascii", "replace")
+        if path.startswith("/_emulator/"):
+            return await self._answer(scope, receive, send)
+        query = parse_qs(scope["query_string"].decode("ascii", "replace"), keep_blank_values=True)
+
+        async def recording_send(message: Message) -> None:
+            # Recorded before it is sent: a client that has its answer finds its request in the record.
+            if message["type"] == "http.response.start":
+                self.traffic.requests.append(Request(scope["method"], path, query, message["status"]))
+            await send(message)
+
+        if path.startswith("/api/") and dict(scope["headers"]).get(b"authorization") != self.authorization:
+            denied = json_response({"detail": "Invalid or missing API key"}, 401)
+            return await denied(scope, receive, recording_send)
+        try:
+            if self.traffic.on_request:
+                self.traffic.on_request(scope["method"], path, query)
+        except Exception:
+            return await crashed()(scope, receive, recording_send)
+        fault = self.traffic.next_fault(path)
+        if fault is None:
+            await self._answer(scope, receive, recording_send)
+        elif fault.kind == "disconnect":
+            self.traffic.requests.append(Request(scope["method"], path, query, 0))
+            self.disconnect(scope)
+            while (await receive())["type"] != "http.disconnect":
+                pass
+        elif fault.kind == "truncate":
+            await self._answer(scope, receive, _Halved(recording_send))
+        else:
+            await _failure(fault)(scope, receive, recording_send)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(Exception):  # Starlette has answered with `crashed` by then
+            await self.app(scope, receive, send)
+
+
+class _Halved:
+    """Passes on the head of an answer and half of its body, so that uvicorn closes the connection early."""
+
+    def __init__(self, send: Send) -> None:
+        self.send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.body":
+            body = message.get("body", b"")
+            message = {"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True}
+        await self.send(message)
+
+
+def crashed() -> Response:
+    """An error in the emulator or in a test's callback: shown to whoever looks, not swallowed."""
+    traceback.print_exc()
+    return json_response({"detail": f"The emulator failed: {traceback.format_exc(limit=-3)}"}, 500)
+
+
+def _failure(fault: Fault) -> Response:
+    status, body, media_type = fault.status, fault.body, "application/json"
+    if fault.kind == "not_json":
+        status, body = 200, "upstream connect error or disconnect/reset before headers" if body is None else body
+    elif fault.kind == "html":
+        media_type = "text/html"
+        page = f"<html><head><title>{status}</title></head><body><h1>{status}</h1><hr>nginx</body></html>"
+        body = page if body is None else body
+    elif body is None:
+        body = {"detail": f"The emulator was told to answer {status}"}
+    raw = body if isinstance(body, bytes) else body.encode() if isinstance(body, str) else msgspec.json.encode(body)
+    return Response(raw, status, dict(fault.headers), media_type)

@@ -1,0 +1,340 @@
+"""The emulator answers as the service does: its vendor's own client is the judge."""
+
+import asyncio
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from urllib.parse import quote
+
+import httpx
+import llama_cloud
+import pytest
+from llama_cloud.types import File
+from llama_cloud.types.extraction import ExtractAgent, ExtractRun
+
+from llama_cloud_emulator import Emulator
+
+RUNS = "/api/v1/extraction/runs"
+AGENTS = "/api/v1/extraction/extraction-agents"
+UNKNOWN = "11111111-2222-4333-8444-555555555555"
+STRAY = {"PARTIAL_SUCCESS", "CANCELLED"}
+
+
+@pytest.fixture
+def cloud():
+    with Emulator(runs=60) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def http(cloud):
+    headers = {"Authorization": f"Bearer {cloud.api_key}"}
+    with httpx.Client(base_url=cloud.base_url, headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+def client(cloud):
+    with vendor(llama_cloud.LlamaCloud, cloud) as client:
+        yield client
+
+
+def vendor(kind, cloud, **options):
+    options = {"api_key": cloud.api_key, "base_url": cloud.base_url, "max_retries": 0} | options
+    return kind(**options, _strict_response_validation=True)
+
+
+def page(http, agent_id, **query):
+    answer = http.get(RUNS, params={"extraction_agent_id": agent_id, **query})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_vendors_client_reads_agents(cloud, client):
+    listed = client.extraction.extraction_agents.list()
+    assert [a.name for a in listed] == [a["name"] for a in cloud.agents()]
+    assert client.extraction.extraction_agents.get(listed[1].id).data_schema == cloud.agents()[1]["data_schema"]
+    for agent in listed:  # the names have spaces, slashes, parentheses and letters beyond ASCII
+        found = client.get(f"{AGENTS}/by-name/{quote(agent.name, safe='')}", cast_to=ExtractAgent)
+        assert found.id == agent.id
+    default = client.get(f"{AGENTS}/default", cast_to=ExtractAgent)
+    assert client.extraction.extraction_agents.list(include_default=True)[-1].id == default.id
+    assert len(client.extraction.extraction_agents.list(project_id=cloud.project_id)) == len(listed)
+
+
+def test_vendors_client_pages_through_all_runs_and_finds_them_valid():
+    with Emulator(runs=300) as cloud, vendor(llama_cloud.LlamaCloud, cloud) as client:
+        # Newer than the vendor's client, on purpose: statuses and models that it does not know.
+        for run in cloud.runs():
+            if run["status"] in STRAY or run["config"]["parse_model"] == "gemini-3.1-pro":
+                cloud.delete_run(run["id"])
+        for agent in cloud.agents():
+            listed = client.extraction.runs.list(extraction_agent_id=agent["id"], limit=7)
+            assert [run.id for run in listed] == [run["id"] for run in cloud.runs(agent["id"])]
+
+
+def test_vendors_client_gets_single_runs(cloud, client):
+    run = cloud.runs()[10]
+    assert client.extraction.runs.get(run["id"], project_id=cloud.project_id).data == run["data"]
+    assert client.extraction.runs.get_by_job(run["job_id"]).id == run["id"]
+    found = next(run for run in cloud.runs() if run["from_ui"])
+    path = f"{RUNS}/latest-from-ui?extraction_agent_id={found['extraction_agent_id']}"
+    assert client.get(path, cast_to=ExtractRun).id == found["id"]
+    agent = cloud.add_agent("Without runs", {})
+    assert client.get(f"{RUNS}/latest-from-ui?extraction_agent_id={agent['id']}", cast_to=object) is None
+
+
+def test_vendors_client_reads_jobs(cloud, client):
+    agent = cloud.agents()[0]
+    runs = [run for run in cloud.runs(agent["id"]) if run["job_id"] and run["status"] == "SUCCESS"]
+    pending = cloud.add_run(status="CREATED")
+    jobs = {job.id: job for job in client.extraction.jobs.list(extraction_agent_id=agent["id"])}
+    assert {run["job_id"] for run in runs} <= set(jobs)
+    assert client.extraction.jobs.get(pending["job_id"]).status == "PENDING"
+    result = client.extraction.jobs.get_result(runs[0]["job_id"])
+    assert (result.run_id, result.data) == (runs[0]["id"], runs[0]["data"])
+    with pytest.raises(llama_cloud.NotFoundError):
+        client.extraction.jobs.get_result(pending["job_id"])
+
+
+def test_vendors_client_reads_files(cloud, client):
+    with_id = [run for run in cloud.runs() if run["file_id"]]
+    without_file = [run for run in with_id if run["file"] is None]
+    assert without_file
+    assert {file.id for file in client.files.list(page_size=25)} == {run["file_id"] for run in with_id}
+    wanted = [run["file_id"] for run in without_file]
+    assert {file.id for file in client.files.list(file_ids=wanted)} == set(wanted)
+    known = next(run["file"] for run in with_id if run["file"])
+    assert client.get(f"/api/v1/beta/files/{known['id']}", cast_to=File).name == known["name"]
+
+
+def test_vendors_async_client_reads_runs(cloud):
+    async def ids():
+        async with vendor(llama_cloud.AsyncLlamaCloud, cloud) as client:
+            agent = (await client.extraction.extraction_agents.list())[0]
+            return [run.id async for run in client.extraction.runs.list(extraction_agent_id=agent.id, limit=10)]
+
+    assert asyncio.run(ids()) == [run["id"] for run in cloud.runs(cloud.agents()[0]["id"])]
+
+
+def test_mistakes_are_the_vendors_exceptions(cloud, client):
+    with pytest.raises(llama_cloud.AuthenticationError):
+        client.with_options(api_key="llx-wrong").extraction.extraction_agents.list()
+    with pytest.raises(llama_cloud.NotFoundError):
+        client.extraction.runs.get(UNKNOWN)
+    with pytest.raises(llama_cloud.NotFoundError):
+        client.extraction.runs.list(extraction_agent_id=UNKNOWN)
+    with pytest.raises(llama_cloud.UnprocessableEntityError):
+        client.extraction.runs.get("not-a-uuid")
+    with pytest.raises(llama_cloud.PermissionDeniedError):
+        client.extraction.extraction_agents.list(project_id=UNKNOWN)
+
+
+def test_invalid_queries_answer_422_in_fastapis_form(http):
+    agent = "extraction_agent_id"
+    queries = {
+        "": agent,
+        f"{agent}=x": agent,
+        f"{agent}={UNKNOWN}&skip=-1": "skip",
+        f"{agent}={UNKNOWN}&limit=NaN": "limit",
+    }
+    for query, field in queries.items():
+        answer = http.get(f"{RUNS}?{query}")
+        assert answer.status_code == 422
+        (problem,) = answer.json()["detail"]
+        assert problem["loc"] == ["query", field]
+        assert problem.keys() >= {"msg", "type"}
+    answer = http.get("/api/v1/nothing")
+    assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+
+
+def test_pages_and_filters(cloud, http):
+    agent, runs = cloud.agents()[0]["id"], cloud.runs(cloud.agents()[0]["id"])
+    first = page(http, agent)
+    assert (first["total"], first["skip"], first["limit"]) == (len(runs), 0, 25)
+    assert page(http, agent, skip=5, limit=3)["items"] == runs[5:8]
+    assert page(http, agent, skip=1000)["items"] == []
+    failed = page(http, agent, status="ERROR")
+    assert failed["items"] == [run for run in runs if run["status"] == "ERROR"] != []
+    assert page(http, agent, run_id=runs[4]["id"])["items"] == [runs[4]]
+    cloud.page_limit = 2
+    short = page(http, agent, limit=100)
+    assert (short["items"], short["limit"], short["total"]) == (runs[:2], 2, len(runs))
+
+
+def test_order_of_lists_can_be_changed_while_serving(cloud, http):
+    agent = cloud.agents()[0]["id"]
+    orders = {}
+    for cloud.order in ("newest", "oldest", "shuffled"):
+        orders[cloud.order] = [run["id"] for run in page(http, agent)["items"]]
+        assert orders[cloud.order] == [run["id"] for run in page(http, agent)["items"]]
+    assert orders["newest"] == orders["oldest"][::-1]
+    assert orders["shuffled"] not in (orders["newest"], orders["oldest"])
+    assert sorted(orders["shuffled"]) == sorted(orders["newest"])
+
+
+def test_same_seed_gives_the_same_bytes():
+    def answers(seed):
+        with Emulator(runs=40, seed=seed, page_limit=40) as cloud:
+            cloud.add_run()
+            headers = {"Authorization": f"Bearer {cloud.api_key}"}
+            with httpx.Client(base_url=cloud.base_url, headers=headers) as client:
+                agents = client.get(AGENTS)
+                query = {"extraction_agent_id": agents.json()[0]["id"], "limit": 40}
+                return agents.content, client.get(RUNS, params=query).content
+
+    one = answers(1)
+    assert answers(1) == one
+    assert all(a != b for a, b in zip(one, answers(2), strict=True))
+
+
+def test_corpus_has_what_a_reader_must_cope_with():
+    cloud = Emulator(runs=400)
+    runs = cloud.runs()
+    assert set(Counter(run["status"] for run in runs)) == {"CREATED", "PENDING", "SUCCESS", "ERROR", "PARTIAL_SUCCESS"}
+    assert all((run["data"] is None) == (run["status"] in ("CREATED", "PENDING", "ERROR")) for run in runs)
+    assert any(run["file_id"] is None for run in runs)
+    assert any(run["job_id"] is None for run in runs)
+    schemas = {agent["id"]: {json.dumps(r["data_schema"]) for r in cloud.runs(agent["id"])} for agent in cloud.agents()}
+    assert sorted(map(len, schemas.values())) == [1, 1, 1, 1, 2]
+    roots = [type((run["extraction_metadata"] or {}).get("field_metadata")) for run in runs]
+    assert {dict, list, type(None)} == set(roots)
+
+
+@pytest.mark.parametrize(("corpus", "low", "high"), [("invoices", 7, 9.5), ("invoices-cited", 15, 21)])
+def test_invoice_runs_have_the_size_of_real_ones(corpus, low, high):
+    with Emulator(runs=200, corpus=corpus) as cloud, httpx.Client(base_url=cloud.base_url) as client:
+        headers = {"Authorization": f"Bearer {cloud.api_key}"}
+        query = {"extraction_agent_id": cloud.agents()[0]["id"], "limit": 100}
+        answer = client.get(RUNS, params=query, headers=headers)
+    assert low < len(answer.content) / 1000 / 100 < high
+
+
+def test_mutations_are_served_and_move_the_clock(cloud, http):
+    agent = cloud.agents()[2]["id"]
+    new = cloud.add_run(agent, status="PENDING", surprise={"a": 1})
+    assert (new["data"], new["surprise"]) == (None, {"a": 1})
+    assert page(http, agent, limit=1)["items"] == [new]
+    done = cloud.finish_run(new["id"])
+    assert done["data"]
+    assert done["updated_at"] > new["updated_at"] == new["created_at"]
+    edited = cloud.edit_run(new["id"], data={"title": "x"})
+    assert edited["updated_at"] > done["updated_at"]
+    assert cloud.edit_run(new["id"], touch=False, error="y")["updated_at"] == edited["updated_at"]
+    assert http.get(f"{RUNS}/{new['id']}").json()["data"] == {"title": "x"}
+    cloud.delete_run(new["id"])
+    assert http.get(f"{RUNS}/{new['id']}").status_code == 404
+    failed = cloud.finish_run(cloud.add_run(status="CREATED")["id"], status="ERROR")
+    assert failed["error"]
+    assert failed["data"] is None
+
+
+def test_agents_come_go_and_hide(cloud, http):
+    schema = {"type": "object", "properties": {"n": {"type": "integer"}, "tags": {"type": "array", "items": {}}}}
+    agent = cloud.add_agent("New/one", schema, config={"extraction_target": "PER_PAGE"})
+    run = cloud.add_run(agent["id"])
+    assert {type(row["n"]) for row in run["data"]} == {int}
+    assert cloud.rename_agent(agent["id"], "Über")["updated_at"] > agent["updated_at"]
+    assert http.get(f"{AGENTS}/by-name/Über").json()["id"] == agent["id"]
+    cloud.hide_agent(agent["id"], 403)
+    assert http.get(RUNS, params={"extraction_agent_id": agent["id"]}).status_code == 403
+    assert http.get(f"{RUNS}/{run['id']}").status_code == 403
+    assert agent["id"] in {listed["id"] for listed in http.get(AGENTS).json()}
+    cloud.delete_agent(agent["id"])
+    assert http.get(f"{RUNS}/{run['id']}").status_code == 404
+    assert agent["id"] not in {listed["id"] for listed in http.get(AGENTS).json()}
+
+
+def test_broken_item_stands_in_the_list_as_it_is(cloud, http):
+    agent = cloud.agents()[0]["id"]
+    cloud.add_raw_item(agent, b'{"status": "SUCCESS", "no_id": 1}')
+    listed = page(http, agent)
+    assert listed["items"][0] == {"status": "SUCCESS", "no_id": 1}
+    assert listed["total"] == len(cloud.runs(agent)) + 1
+
+
+def test_runs_can_change_between_two_pages(cloud, http):
+    agent = cloud.agents()[0]["id"]
+    before = [run["id"] for run in cloud.runs(agent)]
+    page(http, agent, limit=5)
+    cloud.on_request = lambda method, path, query: cloud.delete_run(before[0]) if query["skip"] == ["5"] else None
+    assert [run["id"] for run in page(http, agent, skip=5, limit=5)["items"]] == before[6:11]
+
+
+def test_requests_are_recorded(cloud, http):
+    http.get(AGENTS)
+    http.get(RUNS, params=[("extraction_agent_id", "x"), ("a", "1"), ("a", "2")])
+    assert [(r.method, r.path, r.status) for r in cloud.requests] == [("GET", AGENTS, 200), ("GET", RUNS, 422)]
+    assert cloud.requests[1].query == {"extraction_agent_id": ["x"], "a": ["1", "2"]}
+    cloud.reset_requests()
+    assert cloud.requests == []
+
+
+def test_requests_fail_as_told(cloud, http):
+    cloud.fail(times=2, path="/runs/", status=429, headers={"Retry-After": "7"}, skip=1)
+    path = f"{RUNS}/{cloud.runs()[0]['id']}"
+    answers = [http.get(path) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 429, 429, 200]
+    assert answers[1].headers["Retry-After"] == "7"
+    assert "detail" in answers[1].json()
+    cloud.fail(kind="html", status=502)
+    assert "<html>" in http.get(AGENTS).text
+    cloud.fail(kind="not_json")
+    with pytest.raises(json.JSONDecodeError):
+        http.get(AGENTS).json()
+    cloud.fail(kind="truncate")
+    with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection without sending complete"):
+        http.get(AGENTS)
+    cloud.fail(times=None, kind="disconnect")
+    for _ in range(2):
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            http.get(AGENTS)
+    cloud.heal()
+    assert http.get(AGENTS).status_code == 200
+    assert [r.status for r in cloud.requests] == [200, 429, 429, 200, 502, 200, 200, 0, 0, 200]
+
+
+def test_answers_are_compressed_only_when_both_sides_want_it(http):
+    assert "Content-Encoding" not in http.get(AGENTS, headers={"Accept-Encoding": "gzip"}).headers
+    with Emulator(runs=5, gzip=True) as cloud:
+        for asked, given in (("gzip", "gzip"), ("identity", None)):
+            headers = {"Authorization": f"Bearer {cloud.api_key}", "Accept-Encoding": asked}
+            answer = httpx.get(cloud.base_url + AGENTS, headers=headers)
+            assert answer.headers.get("Content-Encoding") == given
+            assert len(answer.json()) == 5
+
+
+COMMAND = [sys.executable, "-m", "llama_cloud_emulator"]
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_command_serves_until_it_is_stopped(stop):
+    command = [*COMMAND, "--port", "0", "--runs", "12", "--warm", "--page-limit", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            ready = json.loads(process.stdout.readline())
+            assert (ready["agents"], ready["runs"]) == (5, 12)
+            headers = {"Authorization": f"Bearer {ready['api_key']}"}
+            with httpx.Client(base_url=ready["base_url"], headers=headers) as client:
+                run = client.post("/_emulator/add_run", json={"status": "PENDING"}).json()
+                client.post("/_emulator/fail", json={"status": 500}).raise_for_status()
+                assert client.get(f"{RUNS}/{run['id']}").status_code == 500
+                assert client.get(f"{RUNS}/{run['id']}").json() == run
+                assert [r["status"] for r in client.get("/_emulator/requests").json()] == [500, 200]
+                assert client.post("/_emulator/delete_run", json={"run_id": UNKNOWN}).status_code == 400
+        finally:
+            process.send_signal(stop)
+        assert process.stdout.read() == ""
+        assert process.wait() == 0
+
+
+def test_command_says_in_one_line_what_is_wrong():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments, status in ((["--port", port], 1), (["--order", "best"], 2), (["--runs", "-1"], 2)):
+            ended = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+            assert (ended.returncode, ended.stderr.count("\n")) == (status, 1)
+            assert arguments[0].lstrip("-") in ended.stderr
