@@ -1,0 +1,55 @@
+"""The errors that a user of the source can meet, each one line that says what, where and what to do."""
+
+from __future__ import annotations
+
+
+class LlamaExtractError(Exception):
+    """Base of all errors of this source; `str()` is one line.
+
+    `status` (HTTP status), `method` and `path` (without host and query) are set where an HTTP request was
+    involved, else None. Instances survive pickling, which orchestrators do to them.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, method: str | None = None, path: str | None = None
+    ) -> None:
+        super().__init__(" ".join(message.split()))
+        self.status = status
+        self.method = method
+        self.path = path
+
+
+class ConfigurationError(LlamaExtractError):
+    """A setting is missing or cannot be used; nothing was sent."""
+
+
+class AuthenticationError(LlamaExtractError):
+    """The service does not know the API key (401)."""
+
+
+class PermissionDeniedError(LlamaExtractError):
+    """The API key is known but may not do this (403)."""
+
+
+class NotFoundError(LlamaExtractError):
+    """There is no such agent, run, job or file (404)."""
+
+
+class InvalidRequestError(LlamaExtractError):
+    """The service refused the request as it stands (422 and the other 4xx)."""
+
+
+class RateLimitedError(LlamaExtractError):
+    """The rate limit (429) outlasted the retries."""
+
+
+class ServiceError(LlamaExtractError):
+    """The service's own trouble (5xx, 408, 409) outlasted the retries."""
+
+
+class ConnectionFailedError(LlamaExtractError):
+    """No usable connection: name resolution, refusal, TLS, timeout, or an answer that broke off."""
+
+
+class UnexpectedResponseError(LlamaExtractError):
+    """An answer that is not the API's: HTML, broken JSON, other fields, a redirect to somewhere else."""
