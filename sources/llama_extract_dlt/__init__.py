@@ -1,0 +1,194 @@
+"""LlamaCloud extraction runs as typed, joinable tables: a dlt source.
+
+import dlt
+from llama_extract_dlt import llama_extract
+
+pipeline = dlt.pipeline("llama_extract", destination="duckdb", dataset_name="llama_extract")
+pipeline.run(llama_extract(agents=["Invoices"]))
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import dlt
+from dlt.common.typing import TSecretStrValue
+from dlt.extract import DltResource
+
+from . import settings
+from .changes import Agent, Chunk, checked_ids, read_agents, read_chunks, select_agents
+from .client import LlamaCloudClient, RequestBudget
+from .exceptions import ConfigurationError, LlamaExtractError
+from .loading import as_items
+from .tables import AGENTS, RUNS, LoadTable, RunTables
+
+__all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
+
+
+@dlt.source(name="llama_extract", section="llama_extract")
+def llama_extract(
+    agents: Sequence[str] | None = None,
+    run_ids: Sequence[str] | None = None,
+    job_ids: Sequence[str] | None = None,
+    api_key: TSecretStrValue | None = dlt.secrets.value,
+    base_url: str | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    requests_per_minute: float | None = None,
+    max_concurrency: int = settings.MAX_CONCURRENCY,
+    page_size: int = settings.PAGE_SIZE,
+    chunk_size: int = settings.CHUNK_RUNS,
+    lookup_files: bool = True,
+) -> Sequence[DltResource]:
+    """Extraction runs of LlamaCloud, with their configs, files, data, confidences and citations in child tables.
+
+    Which runs: those with `run_ids`, those of `job_ids` and those of `agents` together; every run of every agent
+    of the project when none of the three is given. Each run is loaded once and merged on its id, so loading the
+    same runs again changes nothing.
+
+    Every argument can come from dlt's configuration instead, under `[sources.llama_extract]`.
+
+    Args:
+        agents: ids or names of extraction agents.
+        run_ids: UUIDs of runs.
+        job_ids: UUIDs of extraction jobs.
+        api_key: the LlamaCloud key; `LLAMA_CLOUD_API_KEY` is read when dlt's secrets have none.
+        base_url: the service's address; `LLAMA_CLOUD_BASE_URL`, then North America, when it is not set.
+        project_id: passed to the API where it takes one, as is `organization_id`.
+        organization_id: see `project_id`.
+        requests_per_minute: the organisation's rate limit, for example 20 for a free account; no limit when not set.
+        max_concurrency: requests under way at once.
+        page_size: runs to ask for a page.
+        chunk_size: runs turned into tables at a time; memory grows with it.
+        lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
+            `file` of a run in favour of `file_id`); one more request for up to 100 such runs.
+
+    Returns:
+        Two resources: `extraction_runs`, which fills the tables of runs and their children, and `extraction_agents`.
+
+    Raises:
+        ConfigurationError: a setting is missing or cannot be used; nothing was sent.
+        LlamaExtractError: while loading; its subclasses say what went wrong.
+    """
+    # Copies: `None` and the empty list both mean "not asked for".
+    wanted = list(agents or [])
+    runs = checked_ids(run_ids or [], "run ID")
+    jobs = checked_ids(job_ids or [], "job ID")
+    if chunk_size < 1 or page_size < 1:
+        raise ConfigurationError("chunk_size and page_size must be at least 1")
+    key = api_key or os.environ.get("LLAMA_CLOUD_API_KEY")
+    if not key:
+        raise ConfigurationError(
+            "no API key: set LLAMA_CLOUD_API_KEY, or api_key under [sources.llama_extract] in .dlt/secrets.toml"
+        )
+    url = base_url or os.environ.get("LLAMA_CLOUD_BASE_URL") or settings.BASE_URL
+
+    def connect(budget: RequestBudget) -> LlamaCloudClient:
+        return LlamaCloudClient(
+            key,
+            url,
+            project_id=project_id,
+            organization_id=organization_id,
+            max_concurrency=max_concurrency,
+            budget=budget,
+        )
+
+    connect(RequestBudget(requests_per_minute))  # so that a setting that cannot be used is reported before a run starts
+    syncs: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sync] = WeakKeyDictionary()
+
+    def sync() -> _Sync:
+        """What the resources share while they are extracted together, which dlt does in one event loop."""
+        return syncs.setdefault(asyncio.get_running_loop(), _Sync(RequestBudget(requests_per_minute)))
+
+    @dlt.resource(name="_agents", selected=False)
+    async def agent_feed() -> AsyncIterator[tuple[_Sync, list[Agent]]]:
+        async with connect(sync().budget) as client:
+            found = await sync().agents(client)
+            yield sync(), select_agents(found, wanted) if wanted else found
+
+    @dlt.transformer(data_from=agent_feed, name=AGENTS, write_disposition="merge", primary_key="id")
+    def extraction_agents(fed: tuple[_Sync, list[Agent]]) -> Iterator[Any]:
+        shared, found = fed
+        for table in shared.tables(dlt.current.source_schema()).agent_rows([agent.raw for agent in found]):
+            shared.count(table)
+            yield from as_items(table)
+        dlt.current.resource_metrics().update(shared.metrics())
+
+    @dlt.resource(name="_runs", selected=False)
+    async def run_feed() -> AsyncIterator[tuple[_Sync, Chunk]]:
+        shared = sync()
+        async with connect(shared.budget) as client:
+            selected: Sequence[Agent] = []
+            if wanted:
+                selected = select_agents(await shared.agents(client), wanted)
+            elif not runs and not jobs:
+                selected = await shared.agents(client)
+            chunks = read_chunks(
+                client,
+                selected,
+                runs,
+                jobs,
+                page_size=page_size,
+                chunk_runs=chunk_size,
+                concurrency=max_concurrency,
+                lookup_files=lookup_files,
+            )
+            async for chunk in chunks:
+                yield shared, chunk
+
+    @dlt.transformer(data_from=run_feed, name=RUNS, write_disposition="merge", primary_key="id")
+    def extraction_runs(fed: tuple[_Sync, Chunk]) -> Iterator[Any]:
+        shared, chunk = fed
+        tables = shared.tables(dlt.current.source_schema())
+        agent_tables = dlt.current.resource_state().setdefault("agent_tables", {})
+        for table in tables.build(chunk.runs, chunk.rejected, agent_tables):
+            shared.count(table)
+            yield from as_items(table)
+        shared.loaded += len(chunk.runs)
+        shared.rejected += len(chunk.rejected)
+        shared.missing += chunk.missing
+        dlt.current.resource_metrics().update(shared.metrics())
+
+    return extraction_runs, extraction_agents
+
+
+class _Sync:
+    """What one extraction shares: the request budget, the agents (asked for once), the tables, the counts."""
+
+    def __init__(self, budget: RequestBudget) -> None:
+        self.budget = budget
+        self.loaded = 0
+        self.rejected = 0
+        self.missing: list[str] = []
+        self._rows: dict[str, int] = {}
+        self._tables: RunTables | None = None
+        self._agents: asyncio.Task[list[Agent]] | None = None
+
+    async def agents(self, client: LlamaCloudClient) -> list[Agent]:
+        """The project's agents; whichever resource needs them first asks for them."""
+        if self._agents is None:
+            self._agents = asyncio.ensure_future(read_agents(client))
+        return await self._agents
+
+    def tables(self, schema: dlt.Schema) -> RunTables:
+        """What makes the tables, for all that is extracted."""
+        if self._tables is None:
+            self._tables = RunTables(schema)
+        return self._tables
+
+    def count(self, table: LoadTable) -> None:
+        """Counts the rows of a table that goes into the load."""
+        if table.rows:
+            self._rows[table.name] = self._rows.get(table.name, 0) + table.rows
+
+    def metrics(self) -> dict[str, Any]:
+        """The counts so far, as the resources' custom metrics in dlt's trace."""
+        return {
+            "loaded": self.loaded,
+            "rejected": self.rejected,
+            "missing": list(self.missing),
+            "requests": self.budget.requests,
+            "tables": dict(self._rows),
+        }

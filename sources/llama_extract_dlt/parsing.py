@@ -1,0 +1,270 @@
+"""JSON documents in, columns out: by Arrow's C++ reader where the documents agree, by Python where they do not."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.json as pj
+
+from .keys import Int64s
+
+
+@dataclass(slots=True)
+class Elements:
+    """The elements of all lists at one path: which place each list is at, and the position in that list."""
+
+    parent: Int64s
+    index: Int64s
+    node: Node
+
+
+@dataclass(slots=True)
+class Node:
+    """All values at one path of a batch of documents: `length` places, each empty or holding one value.
+
+    A place holds a scalar (in the array of its dlt type, null elsewhere), an object (its members are in
+    `fields`, each a node with the same places) or a list (its elements are in `elements`).
+    """
+
+    length: int
+    scalars: dict[str, pa.Array] = field(default_factory=dict)
+    fields: dict[str, Node] = field(default_factory=dict)
+    elements: Elements | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Documents that were read together: the places they had among all, and their values.
+
+    `exact` says that numbers are of the kind they were written as. Arrow reads 2 beside 1.5 as 2.0.
+    """
+
+    places: Int64s
+    root: Node
+    exact: bool
+
+
+class Parser:
+    """Reads documents of one shape after another and remembers what it has seen of each shape."""
+
+    def __init__(self) -> None:
+        self._types: dict[Hashable, pa.DataType] = {}
+
+    def parse(self, shape: Hashable, documents: Sequence[bytes]) -> list[Batch]:
+        """Columns of `documents`, JSON texts that are expected to be alike when `shape` is the same.
+
+        Returns one batch, or two where some documents had to be read by Python: those with numbers that a
+        64-bit integer or a double cannot hold, or all when Arrow could not read them together.
+        """
+        exact = [place for place, document in enumerate(documents) if _has_long_number(document)]
+        if not exact:
+            return [self._parse_alike(shape, np.arange(len(documents)), documents)]
+        usual = np.setdiff1d(np.arange(len(documents)), exact)
+        batches = [parse_exactly(np.array(exact), documents)]
+        if len(usual):
+            batches.append(self._parse_alike(shape, usual, documents))
+        return batches
+
+    def _parse_alike(self, shape: Hashable, places: Int64s, documents: Sequence[bytes]) -> Batch:
+        known = self._types.get(shape)
+        alike = [documents[place] for place in places]
+        try:
+            array = _read(alike, known)
+        except pa.ArrowInvalid:
+            if known is None:
+                return parse_exactly(places, documents)
+            # What was learned may no longer hold (an integer column that now has fractions): look afresh.
+            del self._types[shape]
+            return self._parse_alike(shape, places, documents)
+        seen = _unify(known, array.type)
+        if _has_timestamps(array.type):
+            # Arrow rewrites text that looks like a timestamp. Now that the columns are known, read them as text.
+            try:
+                array = _read(alike, seen)
+            except pa.ArrowInvalid:
+                return parse_exactly(places, documents)
+        if seen is not None:
+            self._types[shape] = seen
+        return Batch(places, from_arrow(array), exact=False)
+
+
+def parse_exactly(places: Int64s, documents: Sequence[bytes]) -> Batch:
+    """The documents at these places, read by Python: slower, whatever they hold, every number as it was written."""
+    return Batch(places, from_python([_decode(documents[place]) for place in places]), exact=True)
+
+
+def from_arrow(array: pa.Array) -> Node:
+    """The node of an Arrow array."""
+    node = Node(len(array))
+    if pa.types.is_struct(array.type):
+        for position, child in enumerate(array.flatten()):
+            node.fields[array.type.field(position).name] = from_arrow(child)
+    elif pa.types.is_list(array.type):
+        parent = pc.list_parent_indices(array).to_numpy(zero_copy_only=False).astype(np.int64)
+        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        starts = np.cumsum(lengths) - lengths
+        index = np.arange(len(parent), dtype=np.int64) - starts[parent]
+        node.elements = Elements(parent, index, from_arrow(array.flatten()))
+    elif array.null_count < len(array):
+        node.scalars[_SCALAR_TYPES[array.type]] = array
+    return node
+
+
+def from_python(values: list[Any]) -> Node:
+    """The node of Python values, which may differ in kind from place to place."""
+    node = Node(len(values))
+    scalars: dict[str, list[Any]] = {}
+    members: dict[str, list[Any]] = {}
+    parent: list[int] = []
+    index: list[int] = []
+    elements: list[Any] = []
+    for place, value in enumerate(values):
+        if value is None:
+            continue
+        if isinstance(value, dict):
+            for key, member in value.items():
+                members.setdefault(key, [None] * len(values))[place] = member
+        elif isinstance(value, list):
+            parent.extend([place] * len(value))
+            index.extend(range(len(value)))
+            elements.extend(value)
+        else:
+            kind, scalar = _scalar(value)
+            scalars.setdefault(kind, [None] * len(values))[place] = scalar
+    node.scalars = {kind: pa.array(column, type=ARROW_TYPES[kind]) for kind, column in scalars.items()}
+    node.fields = {key: from_python(column) for key, column in members.items()}
+    if elements:
+        node.elements = Elements(np.array(parent), np.array(index), from_python(elements))
+    return node
+
+
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "bool": pa.bool_(),
+}
+_SCALAR_TYPES = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
+
+
+def _scalar(value: Any) -> tuple[str, Any]:
+    """A JSON scalar with its dlt type; numbers that no type holds keep their digits as text."""
+    if isinstance(value, bool):
+        return "bool", value
+    if isinstance(value, _Number):
+        return value.classify()
+    if isinstance(value, str):
+        return "text", value.encode("utf-8", "replace").decode()
+    raise TypeError(f"not a JSON value: {type(value).__name__}")
+
+
+class _Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+    def classify(self) -> tuple[str, Any]:
+        if not any(mark in self for mark in ".eE"):
+            integer = int(self)
+            return ("bigint", integer) if -(2**63) <= integer < 2**63 else ("text", str(self))
+        double = float(self)
+        if math.isfinite(double) and Decimal(repr(double)) == Decimal(self):
+            return "double", double
+        return "text", str(self)
+
+
+def _decode(document: bytes) -> Any:
+    return json.loads(document, parse_int=_Number, parse_float=_Number)
+
+
+# Digits and points become "0" and the rest stays, so that one search finds any long number (and long digits in
+# text, which the pattern then tells apart).
+_DIGITS_TO_ZERO = bytes(0x30 if chr(code) in "0123456789." else code for code in range(256))
+_LONG_DIGITS = b"0" * 16
+_LONG_NUMBER = re.compile(rb"[:\[,]\s*(-?(?:[0-9]\.?){16,}(?:[eE][+-]?[0-9]+)?)")
+_HUGE_EXPONENT = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
+
+
+def _has_long_number(document: bytes) -> bool:
+    """Whether a number of the document may have more digits than a 64-bit integer or a double holds."""
+    if _LONG_DIGITS in document.translate(_DIGITS_TO_ZERO):
+        for match in _LONG_NUMBER.finditer(document):
+            if _Number(match[1].decode()).classify()[0] == "text" or b"." not in match[1]:
+                return True
+    return _HUGE_EXPONENT.search(document) is not None
+
+
+def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
+    """Documents as one array, by Arrow's reader. Raises ArrowInvalid where they do not agree."""
+    lines = b"\n".join(b'{"":' + document.translate(_LINE_ENDS) + b"}" for document in documents)
+    table = pj.read_json(
+        io.BytesIO(lines),
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(lines) + 1),
+        parse_options=pj.ParseOptions(
+            explicit_schema=None if known is None else pa.schema([pa.field("", known)]),
+            unexpected_field_behavior="infer",
+        ),
+    )
+    column = table.column(0).combine_chunks()
+    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+
+
+# Line ends can only stand between the tokens of a document (inside text they are escaped), where a blank serves.
+_LINE_ENDS = bytes(0x20 if code in b"\r\n" else code for code in range(256))
+
+
+def _has_timestamps(kind: pa.DataType) -> bool:
+    if pa.types.is_timestamp(kind):
+        return True
+    return any(_has_timestamps(kind.field(position).type) for position in range(kind.num_fields))
+
+
+def _unify(known: pa.DataType | None, seen: pa.DataType) -> pa.DataType | None:
+    """The type to read with next time: all fields seen so far, timestamps as text, None where only nulls were seen."""
+    if pa.types.is_timestamp(seen):
+        return pa.string()
+    if pa.types.is_struct(seen):
+        before = {known.field(p).name: known.field(p).type for p in range(known.num_fields)} if known else {}
+        fields = []
+        for position in range(seen.num_fields):
+            name = seen.field(position).name
+            unified = _unify(before.get(name), seen.field(position).type)
+            if unified is not None:
+                fields.append(pa.field(name, unified))
+        return pa.struct(fields)
+    if pa.types.is_list(seen):
+        element = _unify(known.value_type if known is not None and pa.types.is_list(known) else None, seen.value_type)
+        return None if element is None else pa.list_(element)
+    return None if pa.types.is_null(seen) else seen
+
+
+def compact(document: bytes) -> bytes:
+    """A JSON text without blanks between its tokens."""
+    return msgspec.json.format(document, indent=-1)
+
+
+def read_values(raws: Sequence[bytes]) -> dict[str, pa.Array]:
+    """Raw JSON scalars as arrays by their dlt type, each with all places."""
+    joined = b"[" + b",".join(raws) + b"]"
+    if _LONG_DIGITS not in joined.translate(_DIGITS_TO_ZERO):
+        try:
+            array = pa.array(msgspec.json.decode(joined))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, msgspec.DecodeError):
+            pass
+        else:
+            if array.type in _SCALAR_TYPES:
+                return {_SCALAR_TYPES[array.type]: array}
+            if pa.types.is_null(array.type):
+                return {}
+    return from_python(_decode(joined)).scalars

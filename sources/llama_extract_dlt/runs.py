@@ -1,0 +1,67 @@
+"""One item of a run list in, a run out: split into the raw JSON of its parts, none of which is read yet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+Fields = dict[str, msgspec.Raw]
+"""The members of a JSON object, each as the text it was sent as."""
+
+_FIELDS = msgspec.json.Decoder(Fields)
+_TEXT = msgspec.json.Decoder(str | None)
+
+
+@dataclass(slots=True)
+class Run:
+    """An extraction run: its id, its agent's id and the raw JSON of all its members."""
+
+    id: str
+    agent_id: str
+    fields: Fields
+
+    def text(self, name: str) -> str | None:
+        """A member that is text or null, None if it is neither."""
+        try:
+            return _TEXT.decode(self.fields[name]) if name in self.fields else None
+        except msgspec.DecodeError:
+            return None
+
+    @property
+    def size(self) -> int:
+        """Bytes of JSON."""
+        return sum(len(memoryview(raw)) for raw in self.fields.values())
+
+
+@dataclass(slots=True)
+class Rejected:
+    """Something that stood where a run was expected: its text, what is wrong with it, and where it stood."""
+
+    raw: bytes
+    reason: str
+    position: str
+
+
+def read_run(item: bytes | memoryview | msgspec.Raw, position: str) -> Run | Rejected:
+    """An item of a run list, or the answer to a request for one run, as a run; Rejected when it is none."""
+    try:
+        fields = _FIELDS.decode(item)
+        run_id = _TEXT.decode(fields["id"])
+    except KeyError:
+        return Rejected(bytes(item), "it has no `id`", position)
+    except msgspec.DecodeError as error:
+        what = "its `id` is not text" if bytes(item).lstrip().startswith(b"{") else f"it is not an object: {error}"
+        return Rejected(bytes(item), what, position)
+    if not run_id:
+        return Rejected(bytes(item), "its `id` is empty", position)
+    run = Run(run_id, "", fields)
+    run.agent_id = run.text("extraction_agent_id") or ""
+    return run
+
+
+def read_fields(raw: bytes | msgspec.Raw | None) -> Fields | None:
+    """The members of a raw JSON object; None for anything else."""
+    if raw is None or not bytes(memoryview(raw)[:64]).lstrip().startswith(b"{"):
+        return None
+    return _FIELDS.decode(raw)

@@ -1,0 +1,172 @@
+"""An agent's JSON Schema in, column types out."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+_SCALARS = {"string": "text", "integer": "bigint", "number": "double", "boolean": "bool"}
+_FORMATS = {"date": "date", "date-time": "timestamp", "time": "time"}
+
+
+class Shape:
+    """What a JSON Schema says of one place in a document: the alternatives that its value may match.
+
+    References and `anyOf` / `oneOf` / `allOf` are followed as far as the place needs, so recursive schemas are
+    fine. A schema that is missing, malformed or silent gives shapes without a `data_type`, never an error.
+    """
+
+    __slots__ = ("_alternatives", "_root")
+
+    def __init__(self, root: Any, schema: Any = None) -> None:
+        """The shape of a document of the schema `root`, or of a part of it that `schema` describes."""
+        self._root = root
+        self._alternatives = _expand(root, root if schema is None else schema)
+
+    def member(self, key: str) -> Shape:
+        """The shape of an object's member."""
+        found = []
+        for schema in self._alternatives:
+            properties = schema.get("properties")
+            extra = schema.get("additionalProperties")
+            if isinstance(properties, dict) and key in properties:
+                found.append(properties[key])
+            elif isinstance(extra, dict):
+                found.append(extra)
+        return Shape(self._root, {"anyOf": found})
+
+    def element(self) -> Shape:
+        """The shape of a list's elements."""
+        return Shape(self._root, {"anyOf": [schema.get("items") for schema in self._alternatives]})
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list, by the schema."""
+        return any(schema.get("type") == "array" for schema in self._alternatives)
+
+    @property
+    def data_type(self) -> str | None:
+        """The dlt type of the scalars here; None when the schema says nothing.
+
+        Integers beside numbers are double; text beside anything is text, which holds all.
+        """
+        types = {kind for schema in self._alternatives for kind in _data_types(schema)}
+        if len(types) == 1:
+            return types.pop()
+        if types == {"bigint", "double"}:
+            return "double"
+        return "text" if types & {"text", "date", "timestamp", "time"} else None
+
+
+def schema_hash(schema: Any) -> str:
+    """A key for a JSON Schema: the same for the same content, whatever the order of its keys and its blanks."""
+    canonical = json.dumps(schema, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _data_types(schema: dict[str, Any]) -> list[str]:
+    kinds = schema.get("type")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    types = [_SCALARS[kind] for kind in kinds if isinstance(kind, str) and kind in _SCALARS]
+    stated = schema.get("format")
+    if isinstance(stated, str) and stated in _FORMATS:
+        return [_FORMATS[stated] if kind == "text" else kind for kind in types]
+    return types
+
+
+def _expand(root: Any, schema: Any) -> list[dict[str, Any]]:
+    """The schema and all that its references and combinations lead to, each once."""
+    found: list[dict[str, Any]] = []
+    seen: set[int] = set()
+    todo = [schema]
+    while todo:
+        current = todo.pop(0)
+        if not isinstance(current, dict) or id(current) in seen:
+            continue
+        seen.add(id(current))
+        found.append(current)
+        for combination in ("anyOf", "oneOf", "allOf"):
+            parts = current.get(combination)
+            if isinstance(parts, list):
+                todo.extend(parts)
+        reference = current.get("$ref")
+        if isinstance(reference, str):
+            todo.append(_resolve(root, reference))
+    return found
+
+
+def _resolve(root: Any, reference: str) -> Any:
+    """What a reference within the schema points to; None when it points nowhere or outside."""
+    if not reference.startswith("#"):
+        return None
+    current = root
+    for step in reference[1:].split("/")[1:]:
+        step = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(current, dict):
+            current = current.get(step)
+        elif isinstance(current, list) and step.isdigit() and int(step) < len(current):
+            current = current[int(step)]
+        else:
+            return None
+    return current
+
+
+def _object(text: str = "", timestamps: str = "", integers: str = "", booleans: str = "") -> dict[str, Any]:
+    properties: dict[str, Any] = {name: {"type": "string"} for name in text.split()}
+    properties |= {name: {"type": "string", "format": "date-time"} for name in timestamps.split()}
+    properties |= {name: {"type": "integer"} for name in integers.split()}
+    properties |= {name: {"type": "boolean"} for name in booleans.split()}
+    return {"type": "object", "properties": properties}
+
+
+# What the API's description says of its own objects, as far as it decides a column's type.
+AGENT = _object(
+    text="id name project_id custom_configuration",
+    timestamps="created_at updated_at",
+)
+RUN = _object(
+    text="id project_id extraction_agent_id job_id file_id status error",
+    timestamps="created_at updated_at",
+    booleans="from_ui",
+)
+CONFIG = _object(
+    text="chunk_mode extract_model extraction_mode extraction_target page_range parse_model priority system_prompt",
+    integers="num_pages_context",
+    booleans="citation_bbox cite_sources confidence_scores high_resolution_mode invalidate_cache "
+    "multimodal_fast_mode use_reasoning",
+)
+FILE = _object(
+    text="id name project_id data_source_id external_file_id file_type purpose",
+    timestamps="created_at updated_at expires_at last_modified_at",
+    integers="file_size",
+)
+_NUMBER = {"type": "number"}
+FIELD_METADATA = {
+    "type": "object",
+    "properties": {
+        "confidence": _NUMBER,
+        "extraction_confidence": _NUMBER,
+        "parsing_confidence": _NUMBER,
+        "reasoning": {"type": "string"},
+        "error": {"type": "string"},
+        "citation": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {
+                    "page": {"type": "integer"},
+                    "matching_text": {"type": "string"},
+                    "page_dimensions": {
+                        "type": "object",
+                        "properties": {"width": _NUMBER, "height": _NUMBER},
+                    },
+                    "bounding_boxes": {
+                        "type": "array",
+                        "items": {"type": "object", "properties": dict.fromkeys("xywh", _NUMBER)},
+                    },
+                },
+            },
+        },
+    },
+}

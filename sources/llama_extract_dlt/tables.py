@@ -1,0 +1,541 @@
+"""Runs in, Arrow tables out, column by column: the table contract of docs/tables.md.
+
+Where does a column come from? `RunTables.build` makes the tables of the run itself and hands the extracted data to
+`_data` and its metadata to `_metadata`; both walk the columns that `parsing` made of the JSON. `columns` names and
+types what they find; `keys` makes the ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import dlt
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from . import schemas
+from .columns import Names, Piece, Table, known_types
+from .keys import Int64s, Keys, child_keys, encode, run_keys
+from .parsing import Elements, Node, Parser, parse_exactly, read_values
+from .runs import Fields, Rejected, Run, read_fields
+from .schemas import Shape
+
+RUNS = "extraction_runs"
+AGENTS = "extraction_agents"
+SCHEMAS = "extraction_schemas"
+REJECTED = f"{RUNS}__rejected"
+
+
+@dataclass(slots=True)
+class LoadTable:
+    """A table ready to load, with what dlt must know about it."""
+
+    name: str
+    data: pa.Table
+    key: str
+    parent: str | None = None
+    json_columns: list[str] = field(default_factory=list)
+
+    @property
+    def is_child(self) -> bool:
+        """Whether its rows hang under runs and are replaced run by run."""
+        return self.parent is not None
+
+    @property
+    def rows(self) -> int:
+        """Rows that will be in the warehouse: tombstones are not."""
+        if "_deleted" not in self.data.column_names:
+            return int(self.data.num_rows)
+        return int(self.data.num_rows) - int(pc.sum(self.data["_deleted"].cast(pa.int64()), min_count=0).as_py())
+
+
+class _Rows(NamedTuple):
+    """Where rows hang: the run of each (its place in the chunk), its key, its parent's id, its place in the list."""
+
+    runs: Int64s
+    keys: Keys
+    parents: pa.Array
+    position: Int64s
+
+
+class RunTables:
+    """Makes tables of chunks of runs, keeping to the column types that the warehouse has already."""
+
+    def __init__(self, schema: dlt.Schema) -> None:
+        """`schema` is the pipeline's: the tables and columns that there are already."""
+        self._schema = schema
+        self._names = Names(schema.naming)
+        self._types: dict[str, dict[str, str]] = {}
+        self._parser = Parser()
+        self._before: dict[str, list[str]] | None = None
+        self._schemas: dict[bytes, tuple[str, Any]] = {}
+        self._tables: dict[str, Table] = {}
+        self._parents: dict[str, str] = {}
+
+    def build(
+        self, runs: Sequence[Run], rejected: Sequence[Rejected], agent_tables: dict[str, list[str]]
+    ) -> list[LoadTable]:
+        """The tables of a chunk, in which every run stands once.
+
+        `agent_tables` says in which child tables each agent's runs had rows when the load began. Where this
+        chunk's runs have rows is added to it; it is to be kept until the next load.
+        """
+        if self._before is None:
+            self._before = {agent: list(tables) for agent, tables in agent_tables.items()}
+        self._tables, self._parents = {}, {}
+        new_schemas: dict[str, msgspec.Raw] = {}
+        if runs:
+            hashes = [self._schema_of(run, new_schemas) for run in runs]
+            self._run_ids = pa.array([run.id for run in runs], pa.string())
+            self._run_keys = run_keys([run.id for run in runs])
+            self._run_table(runs, hashes)
+            self._flat_child("config", [read_fields(run.fields.get("config")) for run in runs], schemas.CONFIG)
+            self._flat_child("file", [read_fields(run.fields.get("file")) for run in runs], schemas.FILE)
+            for schema_hash in dict.fromkeys(hashes):
+                places = np.array([place for place, other in enumerate(hashes) if other == schema_hash])
+                self._extracted(runs, places, schema_hash)
+            self._tombstones(runs, self._before, agent_tables)
+        loads = [self._finish(table) for table in self._tables.values()]
+        loads += [self.schema_rows(new_schemas), self.rejected_rows(rejected)]
+        return [load for load in loads if load is not None]
+
+    # ── the tables that are no part of a run ──────────────────────────────────────────────────────────────────
+
+    def agent_rows(self, agents: Sequence[bytes]) -> list[LoadTable]:
+        """`extraction_agents`, and `extraction_schemas` with their schemas, from the raw JSON of agents."""
+        self._tables = {}
+        new_schemas: dict[str, msgspec.Raw] = {}
+        rows = [fields for agent in agents if (fields := read_fields(agent)) is not None and "id" in fields]
+        if not rows:
+            return []
+        hashes = [self._schema_hash(row.pop("data_schema", None), new_schemas) for row in rows]
+        ids = [msgspec.json.decode(row.pop("id"), type=str) for row in rows]
+        piece = Piece(np.arange(len(rows)), {"id": pa.array(ids, pa.string())})
+        _add_flat(piece, self._names, (), rows, Shape(schemas.AGENT))
+        piece.add("data_schema_hash", "text", pa.array(hashes, pa.string()))
+        self._table(AGENTS).pieces.append(piece)
+        loads = [self._finish(self._tables[AGENTS]), self.schema_rows(new_schemas)]
+        return [load for load in loads if load is not None]
+
+    def schema_rows(self, found: Mapping[str, msgspec.Raw]) -> LoadTable | None:
+        """`extraction_schemas` for data schemas by their hash."""
+        if not found:
+            return None
+        texts = [bytes(raw).decode() for raw in found.values()]
+        data = pa.table(
+            [pa.array(found.keys(), pa.string()), pa.array(texts, pa.string())],
+            schema=pa.schema([pa.field("hash", pa.string(), nullable=False), ("data_schema", pa.string())]),
+        )
+        return LoadTable(SCHEMAS, data, key="hash", json_columns=["data_schema"])
+
+    def rejected_rows(self, rejected: Sequence[Rejected]) -> LoadTable | None:
+        """`extraction_runs__rejected`: one row a text, so that the same reject is there once however often it comes."""
+        unique = {item.raw: item for item in rejected}
+        if not unique:
+            return None
+        texts = [raw.decode("utf-8", "replace") for raw in unique]
+        data = pa.table(
+            {
+                "_dlt_id": encode(run_keys(texts)),
+                "reason": pa.array([item.reason for item in unique.values()], pa.string()),
+                "position": pa.array([item.position for item in unique.values()], pa.string()),
+                "raw": pa.array(texts, pa.string()),
+            }
+        )
+        field_0 = data.schema.field(0).with_nullable(False)
+        return LoadTable(REJECTED, data.cast(data.schema.set(0, field_0)), key="_dlt_id")
+
+    # ── the run itself ────────────────────────────────────────────────────────────────────────────────────────
+
+    def _run_table(self, runs: Sequence[Run], hashes: Sequence[str | None]) -> None:
+        """`extraction_runs`: the scalars of the run and of its metadata, the rest as JSON."""
+        elsewhere = {"id", "data_schema", "data"}
+        rows: list[Fields] = []
+        metadata: list[Fields] = []
+        usage: list[Fields | None] = []
+        for run in runs:
+            extraction = read_fields(run.fields.get("extraction_metadata"))
+            split = {name for name in ("config", "file") if read_fields(run.fields.get(name)) is not None}
+            if extraction is not None:
+                split.add("extraction_metadata")
+            rows.append({name: raw for name, raw in run.fields.items() if name not in elsewhere | split})
+            extraction = dict(extraction or {})
+            extraction.pop("field_metadata", None)
+            counts = read_fields(extraction.get("usage"))
+            if counts is not None:
+                del extraction["usage"]
+            metadata.append(extraction)
+            usage.append(counts)
+        piece = Piece(np.arange(len(runs)), {"id": self._run_ids})
+        _add_flat(piece, self._names, (), rows, Shape(schemas.RUN))
+        piece.add("data_schema_hash", "text", pa.array(hashes, pa.string()))
+        _add_flat(piece, self._names, ("extraction_metadata",), metadata, Shape({}))
+        _add_flat(piece, self._names, ("extraction_metadata", "usage"), usage, Shape({}))
+        self._table(RUNS).pieces.append(piece)
+
+    def _flat_child(self, part: str, rows: Sequence[Fields | None], schema: dict[str, Any]) -> None:
+        """`extraction_runs__config` and `extraction_runs__file`: a row a run, the members as columns."""
+        places = np.array([place for place, row in enumerate(rows) if row is not None], dtype=np.int64)
+        if not len(places):
+            return
+        where = _Rows(
+            places,
+            child_keys(self._run_keys.take(places), (part,)),
+            self._run_ids.take(pa.array(places)),
+            np.zeros(len(places), dtype=np.int64),
+        )
+        piece, _ = self._piece(self._child((RUNS, part), RUNS), where)
+        _add_flat(piece, self._names, (), [row for row in rows if row is not None], Shape(schema))
+
+    # ── what was extracted ────────────────────────────────────────────────────────────────────────────────────
+
+    def _extracted(self, runs: Sequence[Run], places: Int64s, schema_hash: str | None) -> None:
+        """The data and the field metadata of the runs at `places`, which share a data schema."""
+        schema = next((schema for key, schema in self._schemas.values() if key == schema_hash), None)
+        shape = Shape(schema)
+        rows = self._gather(runs, places, "data")
+        data_keys = [keys for batch, found in rows for keys in self._data_root(batch, found, shape, schema_hash)]
+        existing = np.concatenate(data_keys) if data_keys else np.array([], dtype=np.uint64)
+        for found, documents in self._gather_metadata(runs, places):
+            for batch in self._parser.parse(("metadata", schema_hash), documents):
+                self._metadata_root(found[batch.places], batch.root, existing)
+
+    def _gather(self, runs: Sequence[Run], places: Int64s, member: str) -> list[tuple[Int64s, list[bytes]]]:
+        found, documents = [], []
+        for place in places:
+            raw = runs[place].fields.get(member)
+            document = b"null" if raw is None else bytes(raw)
+            if document != b"null":
+                found.append(place)
+                documents.append(document if document.lstrip().startswith(b"[") else b"[" + document + b"]")
+        return [(np.array(found), documents)] if found else []
+
+    def _gather_metadata(self, runs: Sequence[Run], places: Int64s) -> list[tuple[Int64s, list[bytes]]]:
+        by_form: dict[bytes, tuple[list[int], list[bytes]]] = {}
+        for place in places:
+            extraction = read_fields(runs[place].fields.get("extraction_metadata")) or {}
+            document = bytes(extraction.get("field_metadata", b"null")).lstrip()
+            if document != b"null":
+                found, documents = by_form.setdefault(document[:1], ([], []))
+                found.append(place)
+                documents.append(document)
+        return [(np.array(found), documents) for found, documents in by_form.values()]
+
+    def _data_root(self, found: Int64s, documents: list[bytes], shape: Shape, schema_hash: str | None) -> Iterable[Any]:
+        """Data rows of whole documents, each a list (one object stands for a list of one); yields the rows' keys."""
+        seen: list[Any] = []
+        element = shape.element() if shape.is_list else shape
+        for batch in self._parser.parse(("data", schema_hash), documents):
+            if not batch.exact and self._literals_lost((RUNS, "data"), batch.root.elements, element):
+                batch = parse_exactly(batch.places, documents)
+            if batch.root.elements is None:
+                continue
+            runs = found[batch.places]
+            self._list(
+                (RUNS, "data"),
+                RUNS,
+                batch.root.elements,
+                runs,
+                self._run_keys.take(runs),
+                self._run_ids.take(pa.array(runs)),
+                ("data",),
+                element,
+                seen,
+            )
+        return seen
+
+    def _list(
+        self,
+        path: tuple[str, ...],
+        parent: str,
+        elements: Elements,
+        runs: Int64s,
+        keys: Keys,
+        ids: pa.Array,
+        step: tuple[str, ...],
+        shape: Shape,
+        seen: list[Any],
+    ) -> None:
+        """A table of the elements of lists, and below it the tables of their lists.
+
+        `runs`, `keys` and `ids` belong to the rows that hold the lists, `step` says where in the row they are.
+        """
+        where = _Rows(
+            runs[elements.parent],
+            child_keys(keys.take(elements.parent), step, elements.index),
+            ids.take(pa.array(elements.parent)),
+            elements.index,
+        )
+        table = self._child(path, parent)
+        piece, row_ids = self._piece(table, where)
+        seen.append(where.keys.high)
+        for below, node, its_shape in self._members(piece, (), elements.node, shape):
+            self._list(
+                (*path, *(below or ("list",))),
+                table.name,
+                node,
+                where.runs,
+                where.keys,
+                row_ids,
+                below,
+                its_shape.element(),
+                seen,
+            )
+
+    def _members(
+        self, piece: Piece, path: tuple[str, ...], node: Node, shape: Shape
+    ) -> Iterable[tuple[tuple[str, ...], Elements, Shape]]:
+        """Adds the scalars at and under `node` to the row's columns; gives the lists with their paths."""
+        for kind, array in node.scalars.items():
+            piece.add(self._names.column(path), kind, array, shape.data_type)
+        lists = [] if node.elements is None else [(path, node.elements, shape)]
+        for key, member in node.fields.items():
+            lists.extend(self._members(piece, (*path, key), member, shape.member(key)))
+        return lists
+
+    def _literals_lost(self, path: tuple[str, ...], elements: Elements | None, shape: Shape) -> bool:
+        """Whether numbers that Arrow made doubles of are bound for text columns, which want them as written."""
+        if elements is None:
+            return False
+        types = self._table(self._names.table(path)).types
+
+        def lost(below: tuple[str, ...], node: Node, its_shape: Shape) -> bool:
+            if "double" in node.scalars and types.get(self._names.column(below), its_shape.data_type) == "text":
+                return True
+            if self._literals_lost((*path, *(below or ("list",))), node.elements, its_shape.element()):
+                return True
+            return any(lost((*below, key), member, its_shape.member(key)) for key, member in node.fields.items())
+
+        return lost((), elements.node, shape)
+
+    # ── what is known about what was extracted ────────────────────────────────────────────────────────────────
+
+    def _metadata_root(self, runs: Int64s, root: Node, existing: Any) -> None:
+        """Rows for the trees of field metadata of `runs`, and for their citations."""
+        run_keys_ = self._run_keys.take(runs)
+        nowhere = np.zeros(len(runs), dtype=np.int64)
+        tree = _Tree(runs, child_keys(run_keys_, ("field_metadata",)), "", "", nowhere, run_keys_, ("data",))
+        if root.elements is None:
+            # An object describes the one row of its run's data.
+            tree = tree._replace(rows=child_keys(run_keys_, ("data",)), since=())
+        self._metadata(root, tree, existing)
+
+    def _metadata(self, node: Node, tree: _Tree, existing: Any) -> None:
+        """A row for every place of the tree that carries something (a confidence, say, or a reasoning), then below."""
+        attributes: list[tuple[str, str, pa.Array]] = [("value", kind, array) for kind, array in node.scalars.items()]
+        citations = None
+        for key, member in node.fields.items():
+            attributes += [(self._names.column((key,)), kind, array) for kind, array in member.scalars.items()]
+            if key == "citation" and member.elements is not None and _is_citation(member.elements.node):
+                citations = member.elements
+        if attributes or citations is not None:
+            self._metadata_rows(node.length, tree, attributes, citations, existing)
+        if node.elements is not None:
+            self._metadata(node.elements.node, tree.element(node.elements), existing)
+        for key, member in node.fields.items():
+            if citations is not None and member.elements is citations:
+                continue
+            below = Node(member.length, {}, member.fields, member.elements)  # its scalars were attributes
+            if below.fields or below.elements is not None:
+                self._metadata(below, tree.member(key), existing)
+
+    def _metadata_rows(
+        self,
+        length: int,
+        tree: _Tree,
+        attributes: list[tuple[str, str, pa.Array]],
+        citations: Elements | None,
+        existing: Any,
+    ) -> None:
+        present = np.zeros(length, dtype=bool)
+        for _, _, array in attributes:
+            present |= pc.is_valid(array).to_numpy(zero_copy_only=False)
+        if citations is not None:
+            present[citations.parent] = True
+        places = np.flatnonzero(present)
+        if not len(places):
+            return
+        chosen = pa.array(places)
+        keys = tree.keys.take(places)
+        runs = tree.runs[places]
+        table = self._child((RUNS, "field_metadata"), RUNS)
+        where = _Rows(runs, keys, self._run_ids.take(pa.array(runs)), tree.position[places])
+        piece, ids = self._piece(table, where)
+        path = tree.path if isinstance(tree.path, str) else tree.path.take(chosen)
+        piece.keys["field_path"] = pa.repeat(path, len(places)) if isinstance(path, str) else path
+        piece.keys["field_name"] = pa.repeat(tree.name, len(places))
+        rows = tree.rows.take(places)
+        known = np.isin(rows.high, existing)
+        piece.keys["data_row_id"] = pc.if_else(pa.array(known), encode(rows), pa.scalar(None, pa.string()))
+        shape = Shape(schemas.FIELD_METADATA)
+        for column, kind, array in attributes:
+            piece.add(column, kind, array.take(chosen), shape.member(column).data_type)
+        if citations is not None:
+            rank = np.cumsum(present) - 1
+            moved = Elements(rank[citations.parent], citations.index, citations.node)
+            self._list(
+                (RUNS, "field_metadata", "citation"),
+                table.name,
+                moved,
+                runs,
+                keys,
+                ids,
+                ("citation",),
+                shape.member("citation").element(),
+                [],
+            )
+
+    # ── keys, tombstones, names ───────────────────────────────────────────────────────────────────────────────
+
+    def _piece(self, table: Table, where: _Rows) -> tuple[Piece, pa.Array]:
+        """A new piece of a child table with its key columns, and the rows' ids."""
+        ids = encode(where.keys)
+        piece = Piece(
+            where.runs,
+            {
+                "_run_id": self._run_ids.take(pa.array(where.runs)),
+                "_dlt_id": ids,
+                "_dlt_parent_id": where.parents,
+                "_dlt_list_idx": pa.array(where.position, pa.int64()),
+                "_deleted": pa.nulls(len(where.runs), pa.bool_()),
+            },
+        )
+        table.pieces.append(piece)
+        return piece, ids
+
+    def _tombstones(
+        self, runs: Sequence[Run], before: dict[str, list[str]], agent_tables: dict[str, list[str]]
+    ) -> None:
+        """A run's rows replace those it had before; where it has none now, a tombstone row removes the old ones.
+
+        Only tables where the run's agent had rows before this load can hold any.
+        """
+        for agent in dict.fromkeys(run.agent_id for run in runs):
+            places = np.array([place for place, run in enumerate(runs) if run.agent_id == agent])
+            for name in before.get(agent, ()):
+                table = self._table(name)
+                here = [piece.runs for piece in table.pieces]
+                gone = np.setdiff1d(places, np.concatenate(here) if here else np.array([], dtype=np.int64))
+                if len(gone):
+                    keys = {
+                        "_run_id": self._run_ids.take(pa.array(gone)),
+                        "_deleted": pa.repeat(True, len(gone)),
+                    }
+                    table.pieces.append(Piece(gone, keys))
+        for table in self._tables.values():
+            if table.name == RUNS or not table.pieces:
+                continue
+            found = np.unique(np.concatenate([piece.runs for piece in table.pieces]))
+            for agent in {runs[place].agent_id for place in found}:
+                tables = agent_tables.setdefault(agent, [])
+                if table.name not in tables:
+                    tables.append(table.name)
+
+    def _child(self, path: tuple[str, ...], parent: str) -> Table:
+        table = self._table(self._names.table(path))
+        self._parents.setdefault(table.name, parent)
+        return table
+
+    def _table(self, name: str) -> Table:
+        if name not in self._tables:
+            if name not in self._types:
+                columns = self._schema.tables.get(name, {}).get("columns", {})
+                self._types[name] = known_types(columns)
+            self._tables[name] = Table(name, self._names, self._types[name])
+        return self._tables[name]
+
+    def _finish(self, table: Table) -> LoadTable | None:
+        data = table.finish()
+        if data is None:
+            return None
+        json_columns = [name for name in data.column_names if table.types.get(name) == "json"]
+        if table.name in (RUNS, AGENTS):
+            return LoadTable(table.name, data, key="id", json_columns=json_columns)
+        parent = self._parents.get(table.name, RUNS)
+        return LoadTable(table.name, data, key="_run_id", parent=parent, json_columns=json_columns)
+
+    def _schema_of(self, run: Run, new: dict[str, msgspec.Raw]) -> str | None:
+        return self._schema_hash(run.fields.get("data_schema"), new)
+
+    def _schema_hash(self, raw: msgspec.Raw | None, new: dict[str, msgspec.Raw]) -> str | None:
+        """The hash of a raw data schema; one not seen before is also put into `new`."""
+        text = b"null" if raw is None else bytes(raw)
+        if raw is None or text == b"null":
+            return None
+        if text not in self._schemas:
+            schema = msgspec.json.decode(text)
+            key = schemas.schema_hash(schema)
+            if all(key != other for other, _ in self._schemas.values()):
+                new[key] = raw
+            self._schemas[text] = (key, schema)
+        return self._schemas[text][0]
+
+
+class _Tree(NamedTuple):
+    """A place in the trees of field metadata: whose it is, what it is called, and which data row it speaks of.
+
+    `position` is that of the list element it belongs to (0 outside of lists), `rows` are the keys of the data
+    rows that hold the value, `since` the path from there.
+    """
+
+    runs: Int64s
+    keys: Keys
+    path: Any
+    name: str
+    position: Int64s
+    rows: Keys
+    since: tuple[str, ...]
+
+    def member(self, key: str) -> _Tree:
+        return self._replace(
+            keys=child_keys(self.keys, (key,)),
+            path=_dotted(self.path, key),
+            name=f"{self.name}.{key}" if self.name else key,
+            since=(*self.since, key),
+        )
+
+    def element(self, elements: Elements) -> _Tree:
+        parent = pa.array(elements.parent)
+        path = self.path if isinstance(self.path, str) else self.path.take(parent)
+        index = pa.array(elements.index).cast(pa.string())
+        return _Tree(
+            self.runs[elements.parent],
+            child_keys(self.keys.take(elements.parent), ("[]",), elements.index),
+            _dotted(path, index),
+            self.name,
+            elements.index,
+            child_keys(self.rows.take(elements.parent), self.since, elements.index),
+            (),
+        )
+
+
+def _dotted(path: Any, step: Any) -> Any:
+    if isinstance(path, str) and (not path or isinstance(step, str)):
+        return f"{path}.{step}" if path else step
+    return pc.binary_join_element_wise(path, step, ".")
+
+
+def _is_citation(node: Node) -> bool:
+    """Whether the elements of a list named `citation` are citations, not the metadata of a field of that name."""
+    members = [node.fields.get(name) for name in ("page", "matching_text", "bounding_boxes")]
+    if any(member is not None and (member.scalars or member.elements) for member in members):
+        return True
+    dimensions = node.fields.get("page_dimensions")
+    return dimensions is not None and any(size.scalars for size in dimensions.fields.values())
+
+
+def _add_flat(piece: Piece, names: Names, path: tuple[str, ...], rows: Sequence[Fields | None], shape: Shape) -> None:
+    """Adds the members of flat objects as columns: scalars as they are, objects and lists as JSON text."""
+    for key in dict.fromkeys(key for row in rows if row for key in row):
+        raws = [bytes(row[key]) if row and key in row else b"null" for row in rows]
+        column = names.column((*path, key))
+        nested = [raw.decode() if raw[:1] in (b"{", b"[") else None for raw in raws]
+        if any(nested):
+            piece.add(column, "json", pa.array(nested, pa.string()), "json")
+            raws = [b"null" if text else raw for raw, text in zip(raws, nested, strict=True)]
+        for kind, array in read_values(raws).items():
+            piece.add(column, kind, array, shape.member(key).data_type)

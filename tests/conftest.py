@@ -1,0 +1,40 @@
+"""Every test has its own folder, its own dlt working folder and database, and a LlamaCloud on loopback."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from llama_cloud_emulator import Emulator
+from warehouse import Warehouse
+
+
+@pytest.fixture(autouse=True)
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing from this machine's settings or earlier tests, and no telemetry."""
+    for name in ("LLAMA_CLOUD_API_KEY", "LLAMA_CLOUD_BASE_URL", "DLT_PROJECT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DLT_DATA_DIR", str(tmp_path / "dlt"))
+    monkeypatch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def cloud() -> Iterator[Emulator]:
+    """A LlamaCloud with a few runs of every kind."""
+    with Emulator(runs=60, seed=7) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def warehouse(tmp_path: Path) -> Iterator[Callable[[Emulator], Warehouse]]:
+    """Gives the test's warehouse for a LlamaCloud."""
+    made: list[Warehouse] = []
+
+    def make(emulator: Emulator) -> Warehouse:
+        made.append(Warehouse(emulator, tmp_path / "warehouse.duckdb"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
