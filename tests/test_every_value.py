@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from llama_cloud_emulator import Emulator
@@ -73,7 +74,9 @@ def test_scalars_of_runs_are_complete(loaded: Warehouse) -> None:
 def test_config_and_file_are_complete(loaded: Warehouse, part: str) -> None:
     rows = by(loaded.rows(f"extraction_runs__{part}"), "_run_id")
     wrong = []
+    records = file_records(loaded) if part == "file" else {}
     for run in loaded.cloud.runs():
+        run[part] = run[part] or records.get(run["file_id"])
         if run[part] is None:
             assert run["id"] not in rows
             continue
@@ -176,6 +179,21 @@ def test_loading_again_changes_nothing(cloud: Emulator, warehouse: Callable[[Emu
     house.load()
     assert house.content() == before
     assert sum(before["extraction_runs"].values()) == 60
+
+
+def file_records(loaded: Warehouse) -> dict[str, dict[str, Any]]:
+    """The records of the files that runs name without describing them."""
+    ids = sorted({run["file_id"] for run in loaded.cloud.runs() if run["file"] is None and run["file_id"]})
+    records = []
+    for begin in range(0, len(ids), 50):
+        answer = httpx.get(
+            f"{loaded.cloud.base_url}/api/v1/beta/files",
+            params={"file_ids": ids[begin : begin + 50], "page_size": 50},
+            headers={"Authorization": f"Bearer {loaded.cloud.api_key}"},
+        )
+        records += answer.json()["items"]
+    assert records
+    return {record["id"]: record for record in records}
 
 
 def citations_by_parent(loaded: Warehouse) -> dict[str, list[dict[str, Any]]]:
