@@ -16,8 +16,8 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import client as client_module
 from llama_extract_dlt import exceptions as errors
+from llama_extract_dlt import settings
 from llama_extract_dlt.client import LlamaCloudClient, RequestBudget
 
 KEY = "llx-a-key-that-must-stay-secret"
@@ -153,7 +153,7 @@ def test_every_operation_returns_what_the_service_has(cloud, call):
 
 def test_files_are_read_in_batches_and_one_by_one(cloud, call, monkeypatch):
     ids = list(dict.fromkeys(run["file_id"] for run in cloud.runs() if run.get("file_id")))[:7]
-    monkeypatch.setattr(client_module, "FILES_PER_REQUEST", 3)
+    monkeypatch.setattr(settings, "FILES_PER_REQUEST", 3)
     records = [json.loads(record) for record in call("list_files", ids + ids)]
     assert sorted(record["id"] for record in records) == sorted(ids)
     assert [len(request.query["file_ids"]) for request in cloud.requests] == [3, 3, 1]

@@ -38,6 +38,8 @@ def llama_extract(
     organization_id: str | None = None,
     requests_per_minute: float | None = None,
     max_concurrency: int = settings.MAX_CONCURRENCY,
+    timeout: float = settings.TIMEOUT,
+    max_tries: int = settings.MAX_TRIES,
     page_size: int = settings.PAGE_SIZE,
     chunk_size: int = settings.CHUNK_RUNS,
     lookup_files: bool = True,
@@ -60,6 +62,8 @@ def llama_extract(
         organization_id: see `project_id`.
         requests_per_minute: the organisation's rate limit, for example 20 for a free account; no limit when not set.
         max_concurrency: requests under way at once.
+        timeout: seconds without a byte before a request is tried again.
+        max_tries: tries that a request gets before the load fails.
         page_size: runs to ask for a page.
         chunk_size: runs turned into tables at a time; memory grows with it.
         lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
@@ -92,6 +96,8 @@ def llama_extract(
             project_id=project_id,
             organization_id=organization_id,
             max_concurrency=max_concurrency,
+            timeout=timeout,
+            max_tries=max_tries,
             budget=budget,
         )
 

@@ -23,27 +23,7 @@ import httpx
 import msgspec
 
 from . import exceptions as errors
-
-BASE_URL = "https://api.cloud.llamaindex.ai"
-MAX_CONCURRENCY = 8
-TIMEOUT = 60.0
-CONNECT_TIMEOUT = 5.0
-MAX_TRIES = 8
-MAX_WAIT = 600.0
-
-# Waits between tries: random, at most 1, 2, 4 … 60 seconds.
-BACKOFF_FIRST, BACKOFF_MAX = 1.0, 60.0
-# A host that never answered is more likely a wrong base_url than an outage: say so within seconds.
-TRIES_TO_FIRST_CONTACT = 3
-# A minute's requests are spread over a second more, so that uneven latency squeezes none too many into it.
-RATE_WINDOW = 61.0
-# 100 UUIDs make a URL of 5 KB; servers and proxies commonly stop at 8.
-FILES_PER_REQUEST = 100
-MAX_REDIRECTS = 3
-# Characters of a foreign body that an error shows.
-EXCERPT = 120
-# A wait of so many seconds is worth a warning in the log.
-LONG_WAIT = 10.0
+from . import settings
 
 _V1 = "/api/v1/extraction"
 _FILES = "/api/v1/beta/files"
@@ -111,7 +91,7 @@ class RequestBudget:
         if requests_per_minute is not None and not 0 < requests_per_minute < math.inf:
             raise errors.ConfigurationError(f"requests_per_minute must be above 0, not {requests_per_minute}")
         self.requests = 0
-        self._spacing = RATE_WINDOW / requests_per_minute if requests_per_minute else 0.0
+        self._spacing = settings.RATE_WINDOW / requests_per_minute if requests_per_minute else 0.0
         self._free_at = -math.inf
         self._clock = clock
         self._lock = threading.Lock()
@@ -170,16 +150,16 @@ class LlamaCloudClient:
     def __init__(
         self,
         api_key: str,
-        base_url: str = BASE_URL,
+        base_url: str = settings.BASE_URL,
         *,
         project_id: str | None = None,
         organization_id: str | None = None,
-        max_concurrency: int = MAX_CONCURRENCY,
+        max_concurrency: int = settings.MAX_CONCURRENCY,
         requests_per_minute: float | None = None,
-        timeout: float = TIMEOUT,
-        connect_timeout: float = CONNECT_TIMEOUT,
-        max_tries: int = MAX_TRIES,
-        max_wait: float = MAX_WAIT,
+        timeout: float = settings.TIMEOUT,
+        connect_timeout: float = settings.CONNECT_TIMEOUT,
+        max_tries: int = settings.MAX_TRIES,
+        max_wait: float = settings.MAX_WAIT,
         budget: RequestBudget | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -275,7 +255,7 @@ class LlamaCloudClient:
     async def list_files(self, file_ids: Iterable[str]) -> list[bytes]:
         """Return the records of those of the files that exist, each as raw JSON, in the service's order."""
         records: list[bytes] = []
-        for ids in _batches(dict.fromkeys(file_ids), FILES_PER_REQUEST):
+        for ids in _batches(dict.fromkeys(file_ids), settings.FILES_PER_REQUEST):
             token: str | None = None
             while True:
                 response = await self._get(_FILES, file_ids=ids, page_size=len(ids), page_token=token, **self._scope)
@@ -312,13 +292,13 @@ class LlamaCloudClient:
             if failure.asked and failure.asked > left:
                 rest = f"{left:.0f} s left of max_wait ({self._max_wait:.0f} s)"
                 raise self._error(path, failure, f"; it asked to wait {failure.asked:.0f} s, more than the {rest}")
-            highest = min(BACKOFF_MAX, BACKOFF_FIRST * 2.0 ** min(tries - 1, 32))
+            highest = min(settings.BACKOFF_MAX, settings.BACKOFF_FIRST * 2.0 ** min(tries - 1, 32))
             # The tries of a request that meets the rate limit must together outlast the minute that the
             # service counts by, so there chance takes no more than half.
             lowest = highest / 2 if failure.status == 429 else 0.0
             wait = min(max(failure.asked or 0.0, random.uniform(lowest, highest)), left)
             waited += wait
-            level = logging.WARNING if wait >= LONG_WAIT else logging.INFO
+            level = logging.WARNING if wait >= settings.LONG_WAIT else logging.INFO
             _logger.log(level, "%s; try %d of %d in %.1f s", failure.message, tries + 1, failure.tries, wait)
             if failure.status == 429 or failure.asked:
                 # The limit is the organisation's: whoever else asked now would only use up its tries.
@@ -332,7 +312,7 @@ class LlamaCloudClient:
         if self._http is None:
             raise RuntimeError("use the client inside `async with`")
         async with self._slots:
-            for _ in range(MAX_REDIRECTS + 1):
+            for _ in range(settings.MAX_REDIRECTS + 1):
                 while (wait := self.budget.take()) > 0:
                     await self._sleep(wait)
                 try:
@@ -354,7 +334,7 @@ class LlamaCloudClient:
                     return _Failure(errors.UnexpectedResponseError, message, response.status_code)
                 # Only path and query are taken over: userinfo in the target would replace our header.
                 url = url.copy_with(raw_path=target.raw_path)
-        message = f"GET {path} was redirected more than {MAX_REDIRECTS} times: check base_url"
+        message = f"GET {path} was redirected more than {settings.MAX_REDIRECTS} times: check base_url"
         return _Failure(errors.UnexpectedResponseError, message, response.status_code)
 
     def _transport_failure(self, path: str, exc: httpx.RequestError) -> _Failure:
@@ -367,7 +347,7 @@ class LlamaCloudClient:
             return _Failure(kind, f"GET {path}: the certificate of {where} is not trusted ({reason}); {hint}")
         if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
             if not self._reached:
-                tries = min(tries, TRIES_TO_FIRST_CONTACT)
+                tries = min(tries, settings.TRIES_TO_FIRST_CONTACT)
             hint = "check base_url, the network and its proxy"
             return _Failure(kind, f"GET {path}: cannot connect to {where} ({reason}); {hint}", tries=tries)
         self._reached = True
@@ -398,8 +378,8 @@ class LlamaCloudClient:
             if isinstance(detail, list):
                 detail = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in detail)
         except (ValueError, LookupError, TypeError, RecursionError):
-            return f"{self._clean(response.text, EXCERPT)} ({_content_type(response)})"
-        return self._clean(str(detail), 4 * EXCERPT)
+            return f"{self._clean(response.text, settings.EXCERPT)} ({_content_type(response)})"
+        return self._clean(str(detail), 4 * settings.EXCERPT)
 
     def _decoded(self, decoder: msgspec.json.Decoder[_Body], path: str, response: httpx.Response) -> _Body:
         body = response.content
@@ -419,7 +399,7 @@ class LlamaCloudClient:
         message = (
             f"GET {path} answered {response.status_code} ({_content_type(response)}) with what is not the "
             f"API's ({reason}); is base_url right, is a proxy in between? The body begins: "
-            f"{self._clean(response.text, EXCERPT)}"
+            f"{self._clean(response.text, settings.EXCERPT)}"
         )
         return self._error(path, _Failure(errors.UnexpectedResponseError, message, response.status_code))
 
@@ -430,7 +410,8 @@ class LlamaCloudClient:
     def _clean(self, text: str, length: int | None = None) -> str:
         """Make foreign text fit for a message: one printable line of at most `length`, without the key."""
         key = self._headers["authorization"].removeprefix("Bearer ")
-        text = text.replace(key, "***")
+        if len(key) >= 8:  # a shorter one is no real key, and would only garble the message
+            text = text.replace(key, "***")
         printable = "".join(char if char.isprintable() else " " for char in text[: length and 8 * length])
         return " ".join(printable.split())[:length]
 
@@ -452,7 +433,7 @@ def _checked_base_url(text: str) -> httpx.URL:
     except (httpx.InvalidURL, TypeError, AttributeError):
         url = httpx.URL("")
     if url.scheme not in ("http", "https") or not url.host:
-        raise errors.ConfigurationError(f"base_url must look like {BASE_URL}")
+        raise errors.ConfigurationError(f"base_url must look like {settings.BASE_URL}")
     if url.userinfo or url.query or url.fragment:
         # Not shown: whoever writes such a URL may have put a secret into it.
         raise errors.ConfigurationError("base_url must have no user name, password, query or fragment in it")
