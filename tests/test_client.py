@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 from llama_cloud_emulator import Emulator
+from llama_extract_dlt import client as client_module
 from llama_extract_dlt import exceptions as errors
 from llama_extract_dlt import settings
 from llama_extract_dlt.client import LlamaCloudClient, RequestBudget
