@@ -572,6 +572,6 @@ def test_a_client_serves_one_event_loop_after_another(cloud):
 
 
 def test_settings_out_of_range_are_refused():
-    for settings in ({"requests_per_minute": 0}, {"requests_per_minute": -1}, {"max_concurrency": 0}):
+    for arguments in ({"requests_per_minute": 0}, {"requests_per_minute": -1}, {"max_concurrency": 0}):
         with pytest.raises(errors.ConfigurationError):
-            LlamaCloudClient(KEY, **settings)
+            LlamaCloudClient(KEY, **arguments)
