@@ -115,19 +115,16 @@ class Table:
         return pa.table(arrays, schema=pa.schema(fields))
 
     def _settle(self, pieces: list[Piece], reserved: set[str]) -> dict[str, str]:
-        """Types for new columns: what the schema declares, else the widest number, else the kind seen first."""
+        """Types for columns: what the schema declares, else the kind seen first, a double if there are any."""
         declared: dict[str, str] = {}
-        kinds: dict[str, list[str]] = {}
+        found: dict[str, list[tuple[Piece, Values]]] = {}
         for piece in pieces:
             for values in piece.values:
                 name = _free(values.column, reserved)
-                kinds.setdefault(name, []).append(values.kind)
+                found.setdefault(name, []).append((piece, values))
                 if values.declared:
                     declared.setdefault(name, values.declared)
-        return {
-            name: declared.get(name) or ("double" if set(seen) == {"bigint", "double"} else seen[0])
-            for name, seen in kinds.items()
-        }
+        return {name: declared.get(name) or _first_kind(seen) for name, seen in found.items()}
 
     def _place(self, piece: Piece, reserved: set[str]) -> dict[str, pa.Array]:
         """The columns of a piece, each of its final type."""
@@ -148,6 +145,20 @@ class Table:
                 todo.append(Values(self._names.beside(column, "also"), kind, again, None))
             placed[column] = pc.coalesce(placed[column], fitted)
         return placed
+
+
+def _first_kind(seen: list[tuple[Piece, Values]]) -> str:
+    """The kind of the first value by the order of runs; integers beside doubles are doubles."""
+    kinds = {values.kind for _, values in seen}
+    if len(kinds) == 1:
+        return kinds.pop()
+
+    def first(piece: Piece, values: Values) -> tuple[int, int]:
+        row = pc.index(pc.is_valid(values.array), True).as_py()
+        return int(piece.runs[row]), row
+
+    kind = min(seen, key=lambda one: first(*one))[1].kind
+    return "double" if kind == "bigint" and "double" in kinds else kind
 
 
 NOT_NULL = {"id", "hash", "_run_id"}

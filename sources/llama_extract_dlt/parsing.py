@@ -88,11 +88,14 @@ class Parser:
             del self._types[shape]
             return self._parse_alike(shape, places, documents)
         seen = _unify(known, array.type)
-        if _has_timestamps(array.type):
-            # Arrow rewrites text that looks like a timestamp. Now that the columns are known, read them as text.
+        if not _is_sound(array):
+            # Arrow rewrites text that looks like a timestamp, and loses nulls that open a list (apache/arrow#51305).
+            # It does neither where it is told the type, and now most types are known.
             try:
                 array = _read(alike, seen)
             except pa.ArrowInvalid:
+                return parse_exactly(places, documents)
+            if not _is_sound(array):
                 return parse_exactly(places, documents)
         if seen is not None:
             self._types[shape] = seen
@@ -216,18 +219,21 @@ def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
             unexpected_field_behavior="infer",
         ),
     )
-    column = table.column(0).combine_chunks()
-    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+    return table.column(0).chunk(0)  # one block, one chunk
 
 
 # Line ends can only stand between the tokens of a document (inside text they are escaped), where a blank serves.
 _LINE_ENDS = bytes(0x20 if code in b"\r\n" else code for code in range(256))
 
 
-def _has_timestamps(kind: pa.DataType) -> bool:
-    if pa.types.is_timestamp(kind):
-        return True
-    return any(_has_timestamps(kind.field(position).type) for position in range(kind.num_fields))
+def _is_sound(array: pa.Array) -> bool:
+    """Whether text is still text and lists have all their elements."""
+    if pa.types.is_struct(array.type):
+        return all(_is_sound(array.field(position)) for position in range(array.type.num_fields))
+    if pa.types.is_list(array.type):
+        complete = len(array) == 0 or array.offsets[-1].as_py() <= len(array.values)
+        return complete and _is_sound(array.values)
+    return not pa.types.is_timestamp(array.type)
 
 
 def _unify(known: pa.DataType | None, seen: pa.DataType) -> pa.DataType | None:
