@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llama_extract_dlt.parsing import parse_exactly
-from oracle import Sides, disagreements
+from oracle import DATA, Sides, disagreements
 
 KEYS = st.one_of(
     st.sampled_from(["a", "b", "c", "total", "items", "Total Amount", "x-y", "value", "id", "list", "select", "1st"]),
@@ -106,6 +106,10 @@ def test_so_do_documents_whose_schema_is_known(documents: list[dict[str, Any]]) 
     schema = {"type": "object", "properties": {name: {"type": kind} for name, kind in types.items()}}
     sides = Sides({name: known[kind] for name, kind in types.items()}, schema)
     assert list(disagreements(sides, without_collisions(sides, documents))) == []
+    made = sides.tables._types[DATA]
+    assert {name: made[name] for name in types if name in made} == {
+        name: known[kind] for name, kind in types.items() if name in made
+    }
 
 
 @FEWER
