@@ -396,6 +396,21 @@ def test_dlts_own_configuration_goes_before_the_vendors_variables(
     assert {request.status for request in cloud.requests} == {200}
 
 
+def test_other_programs_variables_are_neither_the_key_nor_the_host(
+    cloud: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("API_KEY", "somebody-elses-secret")
+    monkeypatch.setenv("BASE_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("PROJECT_ID", "a-cloud-project")
+    with pytest.raises(ConfigurationError, match="no API key"):
+        llama_extract()
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", cloud.api_key)
+    monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", cloud.base_url)
+    pipeline = dlt.pipeline("foreign", destination=dlt.destinations.duckdb("foreign.duckdb"))
+    pipeline.run(llama_extract())
+    assert {request.status for request in cloud.requests} == {200}
+
+
 def test_without_a_key_nothing_starts() -> None:
     with pytest.raises(ConfigurationError, match="LLAMA_CLOUD_API_KEY"):
         llama_extract()

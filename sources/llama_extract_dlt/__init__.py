@@ -3,17 +3,18 @@
 import dlt
 from llama_extract_dlt import llama_extract
 
-pipeline = dlt.pipeline("llama_extract", destination="duckdb", dataset_name="llama_extract")
+pipeline = dlt.pipeline("extractions", destination="duckdb", dataset_name="llama_extract")
 pipeline.run(llama_extract(agents=["Invoices"]))
 """
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 from weakref import WeakKeyDictionary
 
 import dlt
+from dlt.common.configuration.specs.base_configuration import NotResolved
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
@@ -32,14 +33,15 @@ def llama_extract(
     agents: Sequence[str] | None = None,
     run_ids: Sequence[str] | None = None,
     job_ids: Sequence[str] | None = None,
-    api_key: TSecretStrValue | None = dlt.secrets.value,
-    base_url: str | None = None,
-    project_id: str | None = None,
-    organization_id: str | None = None,
+    api_key: Annotated[TSecretStrValue | None, NotResolved()] = dlt.secrets.value,
+    base_url: Annotated[str | None, NotResolved()] = dlt.config.value,
+    project_id: Annotated[str | None, NotResolved()] = dlt.config.value,
+    organization_id: Annotated[str | None, NotResolved()] = dlt.config.value,
     requests_per_minute: float | None = None,
     max_concurrency: int = settings.MAX_CONCURRENCY,
     timeout: float = settings.TIMEOUT,
     max_tries: int = settings.MAX_TRIES,
+    max_wait: float = settings.MAX_WAIT,
     page_size: int = settings.PAGE_SIZE,
     chunk_size: int = settings.CHUNK_RUNS,
     lookup_files: bool = True,
@@ -64,6 +66,7 @@ def llama_extract(
         max_concurrency: requests under way at once.
         timeout: seconds without a byte before a request is tried again.
         max_tries: tries that a request gets before the load fails.
+        max_wait: seconds that a request spends waiting between its tries before the load fails.
         page_size: runs to ask for a page.
         chunk_size: runs turned into tables at a time; memory grows with it.
         lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
@@ -82,22 +85,25 @@ def llama_extract(
     jobs = checked_ids(job_ids or [], "job ID")
     if chunk_size < 1 or page_size < 1:
         raise ConfigurationError("chunk_size and page_size must be at least 1")
-    key = api_key or os.environ.get("LLAMA_CLOUD_API_KEY")
+    key = api_key or _own_setting("api_key") or os.environ.get("LLAMA_CLOUD_API_KEY")
     if not key:
         raise ConfigurationError(
             "no API key: set LLAMA_CLOUD_API_KEY, or api_key under [sources.llama_extract] in .dlt/secrets.toml"
         )
-    url = base_url or os.environ.get("LLAMA_CLOUD_BASE_URL") or settings.BASE_URL
+    url = base_url or _own_setting("base_url") or os.environ.get("LLAMA_CLOUD_BASE_URL") or settings.BASE_URL
+    project = project_id or _own_setting("project_id")
+    organization = organization_id or _own_setting("organization_id")
 
     def connect(budget: RequestBudget) -> LlamaCloudClient:
         return LlamaCloudClient(
             key,
             url,
-            project_id=project_id,
-            organization_id=organization_id,
+            project_id=project,
+            organization_id=organization,
             max_concurrency=max_concurrency,
             timeout=timeout,
             max_tries=max_tries,
+            max_wait=max_wait,
             budget=budget,
         )
 
@@ -158,6 +164,15 @@ def llama_extract(
         dlt.current.resource_metrics().update(shared.metrics())
 
     return extraction_runs, extraction_agents
+
+
+def _own_setting(name: str) -> str | None:
+    """A setting under this source's own name in dlt's configuration, None if it is not there.
+
+    dlt by itself also takes a variable that is just called API_KEY, BASE_URL or PROJECT_ID: somebody else's key, or
+    somebody else's host to send the key to.
+    """
+    return dlt.secrets.get(f"sources.llama_extract.{name}", str)
 
 
 class _Sync:

@@ -61,13 +61,13 @@ class Parser:
     def __init__(self) -> None:
         self._types: dict[Hashable, pa.DataType] = {}
 
-    def parse(self, shape: Hashable, documents: Sequence[bytes]) -> list[Batch]:
+    def parse(self, shape: Hashable, documents: Sequence[bytes], *, all_digits: bool = True) -> list[Batch]:
         """Columns of `documents`, JSON texts that are expected to be alike when `shape` is the same.
 
-        Returns one batch, or two where some documents had to be read by Python: those with numbers that a
-        64-bit integer or a double cannot hold, or all when Arrow could not read them together.
+        Returns one batch, or two where some documents had to be read by Python: those with numbers that a 64-bit
+        integer or a double cannot hold (unless not `all_digits` matter), or all when Arrow cannot read them together.
         """
-        exact = [place for place, document in enumerate(documents) if _has_long_number(document)]
+        exact = _with_long_numbers(documents) if all_digits else []
         if not exact:
             return [self._parse_alike(shape, np.arange(len(documents)), documents)]
         usual = np.setdiff1d(np.arange(len(documents)), exact)
@@ -195,17 +195,25 @@ def _decode(document: bytes) -> Any:
 # text, which the pattern then tells apart).
 _DIGITS_TO_ZERO = bytes(0x30 if chr(code) in "0123456789." else code for code in range(256))
 _LONG_DIGITS = b"0" * 16
+_SIGNS = (_LONG_DIGITS, b"0e000", b"0E000", b"0e+000", b"0E+000")
 _LONG_NUMBER = re.compile(rb"[:\[,]\s*(-?(?:[0-9]\.?){16,}(?:[eE][+-]?[0-9]+)?)")
 _HUGE_EXPONENT = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
 
 
+def _with_long_numbers(documents: Sequence[bytes]) -> list[int]:
+    """The places of documents with a number that a 64-bit integer or a double may not hold."""
+    digits = b"\n".join(documents).translate(_DIGITS_TO_ZERO)
+    if not any(sign in digits for sign in _SIGNS):
+        return []
+    return [place for place, document in enumerate(documents) if _has_long_number(document)]
+
+
 def _has_long_number(document: bytes) -> bool:
-    """Whether a number of the document may have more digits than a 64-bit integer or a double holds."""
-    if _LONG_DIGITS in document.translate(_DIGITS_TO_ZERO):
-        for match in _LONG_NUMBER.finditer(document):
-            if _Number(match[1].decode()).classify()[0] == "text" or b"." not in match[1]:
-                return True
-    return _HUGE_EXPONENT.search(document) is not None
+    if _HUGE_EXPONENT.search(document):
+        return True
+    numbers = (match[1].decode() for match in _LONG_NUMBER.finditer(document))
+    # An integer of 16 digits fits its column, but not if Arrow makes a double of it for a fraction beside it.
+    return any("." not in number or _Number(number).classify()[0] == "text" for number in numbers)
 
 
 def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:

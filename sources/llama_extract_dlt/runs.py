@@ -11,6 +11,7 @@ Fields = dict[str, msgspec.Raw]
 
 _FIELDS = msgspec.json.Decoder(Fields)
 _TEXT = msgspec.json.Decoder(str | None)
+_NULL = msgspec.Raw(b"null")
 
 
 @dataclass(slots=True)
@@ -62,6 +63,43 @@ def read_run(item: bytes | memoryview | msgspec.Raw, position: str) -> Run | Rej
 
 def read_fields(raw: bytes | msgspec.Raw | None) -> Fields | None:
     """The members of a raw JSON object; None for anything else."""
-    if raw is None or not bytes(memoryview(raw)[:64]).lstrip().startswith(b"{"):
+    if raw is None:
         return None
-    return _FIELDS.decode(raw)
+    try:
+        return _FIELDS.decode(raw)
+    except msgspec.ValidationError:
+        return None
+
+
+@dataclass(slots=True)
+class Parts:
+    """A run taken apart: what goes into which table. A part that is not of the form it should be stays in `rest`."""
+
+    rest: Fields
+    """Members that become columns of the run itself."""
+    config: Fields | None
+    file: Fields | None
+    metadata: Fields
+    """Members of `extraction_metadata`, those below left out."""
+    usage: Fields | None
+    data: bytes
+    field_metadata: bytes
+
+
+def take_apart(run: Run) -> Parts:
+    """A run's parts; `data` and `field_metadata` are JSON texts, `null` where there is none."""
+    rest = dict(run.fields)
+    for elsewhere in ("id", "data_schema"):
+        rest.pop(elsewhere, None)
+    data = bytes(rest.pop("data", _NULL))
+    objects: dict[str, Fields | None] = {}
+    for name in ("config", "file", "extraction_metadata"):
+        objects[name] = read_fields(rest.get(name))
+        if objects[name] is not None:
+            del rest[name]
+    metadata = objects["extraction_metadata"] or {}
+    field_metadata = bytes(metadata.pop("field_metadata", _NULL))
+    usage = read_fields(metadata.get("usage"))
+    if usage is not None:
+        del metadata["usage"]
+    return Parts(rest, objects["config"], objects["file"], metadata, usage, data, field_metadata)

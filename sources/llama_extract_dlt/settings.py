@@ -26,7 +26,7 @@ MAX_TRIES = 8
 """With the waits below, eight tries outlast about two minutes of trouble."""
 
 MAX_WAIT = 600.0
-"""Seconds that one request spends waiting between its tries: an hourly job must not hang for longer than ten minutes."""
+"""Seconds that one request spends waiting between its tries: an hourly job should not hang for half the hour."""
 
 BACKOFF_FIRST, BACKOFF_MAX = 1.0, 60.0
 """Waits between tries are random, at most 1, 2, 4 … 60 seconds: a crowd of clients must not come back together."""

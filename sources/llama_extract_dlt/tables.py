@@ -14,14 +14,15 @@ from typing import Any, NamedTuple
 import dlt
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from . import schemas
 from .columns import Names, Piece, Table, known_types
-from .keys import Int64s, Keys, child_keys, encode, run_keys
+from .keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
 from .parsing import Elements, Node, Parser, parse_exactly, read_values
-from .runs import Fields, Rejected, Run, read_fields
+from .runs import Fields, Parts, Rejected, Run, read_fields, take_apart
 from .schemas import Shape
 
 RUNS = "extraction_runs"
@@ -92,12 +93,13 @@ class RunTables:
             hashes = [self._schema_of(run, new_schemas) for run in runs]
             self._run_ids = pa.array([run.id for run in runs], pa.string())
             self._run_keys = run_keys([run.id for run in runs])
-            self._run_table(runs, hashes)
-            self._flat_child("config", [read_fields(run.fields.get("config")) for run in runs], schemas.CONFIG)
-            self._flat_child("file", [read_fields(run.fields.get("file")) for run in runs], schemas.FILE)
+            parts = [take_apart(run) for run in runs]
+            self._run_table(parts, hashes)
+            self._flat_child("config", [part.config for part in parts], schemas.CONFIG)
+            self._flat_child("file", [part.file for part in parts], schemas.FILE)
             for schema_hash in dict.fromkeys(hashes):
-                places = np.array([place for place, other in enumerate(hashes) if other == schema_hash])
-                self._extracted(runs, places, schema_hash)
+                places = [place for place, other in enumerate(hashes) if other == schema_hash]
+                self._extracted(parts, places, schema_hash)
             self._tombstones(runs, self._before, agent_tables)
         loads = [self._finish(table) for table in self._tables.values()]
         loads += [self.schema_rows(new_schemas), self.rejected_rows(rejected)]
@@ -151,30 +153,14 @@ class RunTables:
 
     # ── the run itself ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _run_table(self, runs: Sequence[Run], hashes: Sequence[str | None]) -> None:
+    def _run_table(self, parts: Sequence[Parts], hashes: Sequence[str | None]) -> None:
         """`extraction_runs`: the scalars of the run and of its metadata, the rest as JSON."""
-        elsewhere = {"id", "data_schema", "data"}
-        rows: list[Fields] = []
-        metadata: list[Fields] = []
-        usage: list[Fields | None] = []
-        for run in runs:
-            extraction = read_fields(run.fields.get("extraction_metadata"))
-            split = {name for name in ("config", "file") if read_fields(run.fields.get(name)) is not None}
-            if extraction is not None:
-                split.add("extraction_metadata")
-            rows.append({name: raw for name, raw in run.fields.items() if name not in elsewhere | split})
-            extraction = dict(extraction or {})
-            extraction.pop("field_metadata", None)
-            counts = read_fields(extraction.get("usage"))
-            if counts is not None:
-                del extraction["usage"]
-            metadata.append(extraction)
-            usage.append(counts)
-        piece = Piece(np.arange(len(runs)), {"id": self._run_ids})
-        _add_flat(piece, self._names, (), rows, Shape(schemas.RUN))
+        piece = Piece(np.arange(len(parts)), {"id": self._run_ids})
+        _add_flat(piece, self._names, (), [part.rest for part in parts], Shape(schemas.RUN))
         piece.add("data_schema_hash", "text", pa.array(hashes, pa.string()))
-        _add_flat(piece, self._names, ("extraction_metadata",), metadata, Shape({}))
-        _add_flat(piece, self._names, ("extraction_metadata", "usage"), usage, Shape({}))
+        below = ("extraction_metadata",)
+        _add_flat(piece, self._names, below, [part.metadata for part in parts], Shape({}))
+        _add_flat(piece, self._names, (*below, "usage"), [part.usage for part in parts], Shape({}))
         self._table(RUNS).pieces.append(piece)
 
     def _flat_child(self, part: str, rows: Sequence[Fields | None], schema: dict[str, Any]) -> None:
@@ -193,41 +179,30 @@ class RunTables:
 
     # ── what was extracted ────────────────────────────────────────────────────────────────────────────────────
 
-    def _extracted(self, runs: Sequence[Run], places: Int64s, schema_hash: str | None) -> None:
+    def _extracted(self, parts: Sequence[Parts], places: Sequence[int], schema_hash: str | None) -> None:
         """The data and the field metadata of the runs at `places`, which share a data schema."""
         schema = next((schema for key, schema in self._schemas.values() if key == schema_hash), None)
-        shape = Shape(schema)
-        rows = self._gather(runs, places, "data")
-        data_keys = [keys for batch, found in rows for keys in self._data_root(batch, found, shape, schema_hash)]
-        existing = np.concatenate(data_keys) if data_keys else np.array([], dtype=np.uint64)
-        for found, documents in self._gather_metadata(runs, places):
-            for batch in self._parser.parse(("metadata", schema_hash), documents):
+        # One object is read as a list of one, so that all data have one form.
+        data = [(place, _as_list(parts[place].data)) for place in places if parts[place].data != b"null"]
+        data_rows = self._data_root(data, Shape(schema), schema_hash) if data else []
+        existing = np.sort(np.concatenate(data_rows)) if data_rows else np.array([], dtype=np.uint64)
+        by_form: dict[bytes, list[tuple[int, bytes]]] = {}
+        for place in places:
+            document = parts[place].field_metadata
+            if document != b"null":
+                by_form.setdefault(document[:1], []).append((place, document))
+        for documents in by_form.values():
+            found = np.array([place for place, _ in documents])
+            # Confidences and coordinates are measurements: a double holds what they mean.
+            shape = ("metadata", schema_hash)
+            for batch in self._parser.parse(shape, [document for _, document in documents], all_digits=False):
                 self._metadata_root(found[batch.places], batch.root, existing)
 
-    def _gather(self, runs: Sequence[Run], places: Int64s, member: str) -> list[tuple[Int64s, list[bytes]]]:
-        found, documents = [], []
-        for place in places:
-            raw = runs[place].fields.get(member)
-            document = b"null" if raw is None else bytes(raw)
-            if document != b"null":
-                found.append(place)
-                documents.append(document if document.lstrip().startswith(b"[") else b"[" + document + b"]")
-        return [(np.array(found), documents)] if found else []
-
-    def _gather_metadata(self, runs: Sequence[Run], places: Int64s) -> list[tuple[Int64s, list[bytes]]]:
-        by_form: dict[bytes, tuple[list[int], list[bytes]]] = {}
-        for place in places:
-            extraction = read_fields(runs[place].fields.get("extraction_metadata")) or {}
-            document = bytes(extraction.get("field_metadata", b"null")).lstrip()
-            if document != b"null":
-                found, documents = by_form.setdefault(document[:1], ([], []))
-                found.append(place)
-                documents.append(document)
-        return [(np.array(found), documents) for found, documents in by_form.values()]
-
-    def _data_root(self, found: Int64s, documents: list[bytes], shape: Shape, schema_hash: str | None) -> Iterable[Any]:
-        """Data rows of whole documents, each a list (one object stands for a list of one); yields the rows' keys."""
-        seen: list[Any] = []
+    def _data_root(self, data: list[tuple[int, bytes]], shape: Shape, schema_hash: str | None) -> list[UInt64s]:
+        """Rows of whole documents, each a list, by the place of their run; gives the rows' keys."""
+        found = np.array([place for place, _ in data])
+        documents = [document for _, document in data]
+        seen: list[UInt64s] = []
         element = shape.element() if shape.is_list else shape
         for batch in self._parser.parse(("data", schema_hash), documents):
             if not batch.exact and self._literals_lost((RUNS, "data"), batch.root.elements, element):
@@ -258,7 +233,7 @@ class RunTables:
         ids: pa.Array,
         step: tuple[str, ...],
         shape: Shape,
-        seen: list[Any],
+        seen: list[UInt64s],
     ) -> None:
         """A table of the elements of lists, and below it the tables of their lists.
 
@@ -314,7 +289,7 @@ class RunTables:
 
     # ── what is known about what was extracted ────────────────────────────────────────────────────────────────
 
-    def _metadata_root(self, runs: Int64s, root: Node, existing: Any) -> None:
+    def _metadata_root(self, runs: Int64s, root: Node, existing: UInt64s) -> None:
         """Rows for the trees of field metadata of `runs`, and for their citations."""
         run_keys_ = self._run_keys.take(runs)
         nowhere = np.zeros(len(runs), dtype=np.int64)
@@ -324,7 +299,7 @@ class RunTables:
             tree = tree._replace(rows=child_keys(run_keys_, ("data",)), since=())
         self._metadata(root, tree, existing)
 
-    def _metadata(self, node: Node, tree: _Tree, existing: Any) -> None:
+    def _metadata(self, node: Node, tree: _Tree, existing: UInt64s) -> None:
         """A row for every place of the tree that carries something (a confidence, say, or a reasoning), then below."""
         attributes: list[tuple[str, str, pa.Array]] = [("value", kind, array) for kind, array in node.scalars.items()]
         citations = None
@@ -349,7 +324,7 @@ class RunTables:
         tree: _Tree,
         attributes: list[tuple[str, str, pa.Array]],
         citations: Elements | None,
-        existing: Any,
+        existing: UInt64s,
     ) -> None:
         present = np.zeros(length, dtype=bool)
         for _, _, array in attributes:
@@ -364,13 +339,14 @@ class RunTables:
         runs = tree.runs[places]
         table = self._child((RUNS, "field_metadata"), RUNS)
         where = _Rows(runs, keys, self._run_ids.take(pa.array(runs)), tree.position[places])
-        piece, ids = self._piece(table, where)
+        piece, row_ids = self._piece(table, where)
         path = tree.path if isinstance(tree.path, str) else tree.path.take(chosen)
         piece.keys["field_path"] = pa.repeat(path, len(places)) if isinstance(path, str) else path
         piece.keys["field_name"] = pa.repeat(tree.name, len(places))
         rows = tree.rows.take(places)
-        known = np.isin(rows.high, existing)
-        piece.keys["data_row_id"] = pc.if_else(pa.array(known), encode(rows), pa.scalar(None, pa.string()))
+        known = _contains(existing, rows.high)
+        ids = encode(rows)
+        piece.keys["data_row_id"] = ids if known.all() else pc.if_else(pa.array(known), ids, None)
         shape = Shape(schemas.FIELD_METADATA)
         for column, kind, array in attributes:
             piece.add(column, kind, array.take(chosen), shape.member(column).data_type)
@@ -383,7 +359,7 @@ class RunTables:
                 moved,
                 runs,
                 keys,
-                ids,
+                row_ids,
                 ("citation",),
                 shape.member("citation").element(),
                 [],
@@ -511,6 +487,18 @@ class _Tree(NamedTuple):
             child_keys(self.rows.take(elements.parent), self.since, elements.index),
             (),
         )
+
+
+def _as_list(document: bytes) -> bytes:
+    return document if document.startswith(b"[") else b"[" + document + b"]"
+
+
+def _contains(members: UInt64s, values: UInt64s) -> npt.NDArray[np.bool_]:
+    """Which of the values are among the sorted members."""
+    if not len(members):
+        return np.zeros(len(values), dtype=bool)
+    places = np.minimum(np.searchsorted(members, values), len(members) - 1)
+    return np.equal(members[places], values)
 
 
 def _dotted(path: Any, step: Any) -> Any:

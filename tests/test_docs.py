@@ -1,0 +1,276 @@
+"""What the documentation says is so: its examples run, its figures are right, its names exist."""
+
+import ast
+import datetime
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pytest
+
+from llama_cloud_emulator import Emulator
+from llama_extract_dlt import llama_extract, settings
+from warehouse import Warehouse
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "sources/llama_extract_dlt"
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", SOURCE / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND = ROOT / "pipelines/runs.py"
+
+
+class Example(NamedTuple):
+    """A block of code: the page it is on, the heading above it, its text."""
+
+    page: str
+    heading: str
+    text: str
+
+
+def examples(language: str, page: str = "") -> list[Example]:
+    """The blocks of code in this language, in order."""
+    found = []
+    for path in PAGES:
+        heading = ""
+        for match in re.finditer(r"^#+ ([^\n]+)$|^```(\w+)\n(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL):
+            heading = match[1] or heading
+            if match[2] == language:
+                found.append(Example(str(path.relative_to(ROOT)), heading, match[3]))
+    return [example for example in found if page in ("", example.page)]
+
+
+def named(example: Example) -> str:
+    return f"{example.page}: {example.heading}"
+
+
+def prose() -> str:
+    return "\n".join(page.read_text() for page in PAGES)
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
+    """The demo's runs, and some items that are no runs."""
+    folder = tmp_path_factory.mktemp("docs")
+    with pytest.MonkeyPatch.context() as patch, Emulator(runs=300, seed=1) as cloud:
+        patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
+        patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
+        cloud.add_raw_item(cloud.agents()[0]["id"], b'"a run?"')
+        warehouse = Warehouse(cloud, folder / "demo.duckdb")
+        warehouse.load()
+        yield warehouse
+        warehouse.close()
+
+
+# ── examples run ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("example", examples("sql"), ids=named)
+def test_every_query_gives_rows(loaded: Warehouse, example: Example) -> None:
+    assert loaded.sql(example.text)
+
+
+@pytest.mark.parametrize("page", sorted({example.page for example in examples("python")}))
+def test_every_python_example_runs(
+    page: str, cloud: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLAMA_CLOUD_API_KEY", cloud.api_key)
+    monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", cloud.base_url)
+    for example in examples("python", page):
+        exec(compile(example.text, named(example), "exec"), {"__name__": "__main__"})
+    if "extractions.duckdb" in os.listdir(tmp_path):
+        with duckdb.connect(str(tmp_path / "extractions.duckdb")) as connection:
+            assert connection.execute("select count(*) from llama_extract.extraction_runs").fetchone()[0] > 0
+
+
+@pytest.mark.parametrize("example", examples("toml"), ids=named)
+def test_every_toml_example_is_toml_that_names_real_settings(example: Example) -> None:
+    tables = tomllib.loads(example.text)
+    ours = tables.get("sources", {}).get("llama_extract", {})
+    assert set(ours) <= set(inspect.signature(llama_extract).parameters)
+    assert ours or "destination" in tables
+
+
+def test_the_load_that_the_readme_starts_with_works(cloud: Emulator, tmp_path: Path) -> None:
+    lines = "\n".join(example.text for example in examples("bash", "README.md"))
+    (arguments,) = re.findall(r"pipelines/runs.py (--agent \w+)", lines)
+    ended = run_command(*arguments.split(), "--json", cloud=cloud, folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    (agent,) = [agent for agent in cloud.agents() if agent["name"] == "Invoices"]
+    assert json.loads(ended.stdout)["runs"]["loaded"] == len(cloud.runs(agent["id"]))
+    (summary,) = [json.loads(example.text) for example in examples("json")]
+    assert set(json.loads(ended.stdout)) == set(summary)
+    assert set(json.loads(ended.stdout)["runs"]) == set(summary["runs"])
+    assert list(tmp_path.glob("*.duckdb"))
+
+
+def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
+    printed = run_command("--demo", folder=tmp_path).stderr
+    (shown,) = [e.text for e in examples("text", "README.md") if e.heading == "Try it"]
+    lines = {re.sub(r"in \d+\.\d s", "", line).strip() for line in printed.splitlines()}
+    for line in shown.splitlines():
+        assert line.strip() == "…" or re.sub(r"in \d+\.\d s", "", line).strip() in lines, line
+    assert (tmp_path / "llama_extract_demo.duckdb").exists()
+
+
+def run_command(*arguments: str, folder: Path, cloud: Emulator | None = None) -> subprocess.CompletedProcess[str]:
+    service = {"LLAMA_CLOUD_API_KEY": cloud.api_key, "LLAMA_CLOUD_BASE_URL": cloud.base_url} if cloud else {}
+    line = [sys.executable, str(COMMAND), *arguments]
+    return subprocess.run(line, cwd=folder, env=os.environ | service, capture_output=True, text=True)
+
+
+# ── figures are right ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def readme_query(loaded: Warehouse, heading: str) -> list[tuple[Any, ...]]:
+    (query,) = [e.text for e in examples("sql", "README.md") if e.heading == heading]
+    return loaded.sql(query)
+
+
+def leaves(tree: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], dict[str, Any]]]:
+    """The leaves of a tree of field metadata that have a confidence or a citation."""
+    if isinstance(tree, dict) and (
+        isinstance(tree.get("confidence"), float | int) or isinstance(tree.get("citation"), list)
+    ):
+        yield path, tree
+    elif isinstance(tree, dict | list):
+        for step, below in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from leaves(below, (*path, step))
+
+
+def trees(loaded: Warehouse, agent: str | None = None) -> Iterator[tuple[dict[str, Any], Any]]:
+    ids = {one["id"] for one in loaded.cloud.agents() if agent in (None, one["name"])}
+    for run in loaded.cloud.runs():
+        if run["extraction_agent_id"] in ids and run["extraction_metadata"]:
+            yield run, run["extraction_metadata"].get("field_metadata")
+
+
+def test_total_by_vendor_is_what_the_api_says(loaded: Warehouse) -> None:
+    expected: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for run in loaded.cloud.runs():
+        if isinstance(run["data"], dict) and run["data"].get("vendor"):
+            total = run["data"]["total"]
+            expected[run["data"]["vendor"]["name"], run["data"]["currency"]].append(
+                total if isinstance(total, int | float) else 0
+            )
+    rows = readme_query(loaded, "Total by vendor")
+    assert {row[:3] for row in rows} == {(*key, len(totals)) for key, totals in expected.items()}
+    assert {row[:2]: row[3] for row in rows} == pytest.approx({key: sum(totals) for key, totals in expected.items()})
+
+
+def test_average_confidence_by_field_is_what_the_api_says(loaded: Warehouse) -> None:
+    expected: dict[str, list[float]] = defaultdict(list)
+    for _, tree in trees(loaded, "Invoices"):
+        for path, leaf in leaves(tree):
+            if leaf.get("confidence") is not None:
+                expected[".".join(step for step in path if isinstance(step, str))].append(leaf["confidence"])
+    rows = readme_query(loaded, "Average confidence by field")
+    assert {name: count for name, _, count in rows} == {name: len(found) for name, found in expected.items()}
+    averages = {name: sum(found) / len(found) for name, found in expected.items()}
+    assert {name: average for name, average, _ in rows} == pytest.approx(averages)
+    assert len(rows) > 10
+
+
+def test_a_value_stands_beside_its_citation_as_in_the_api(loaded: Warehouse) -> None:
+    expected = []
+    for run, tree in trees(loaded):
+        for path, leaf in leaves(tree):
+            if path[0] == "line_items" and path[-1] == "amount" and len(path) == 3:
+                item = run["data"]["line_items"][path[1]]
+                expected += [
+                    (".".join(map(str, path)), item["amount"], leaf.get("confidence"), one.get("page"))
+                    for one in leaf.get("citation") or []
+                ]
+    rows = [row[1:5] for row in readme_query(loaded, "A value beside its citation")]
+    assert Counter(rows) == Counter(expected)
+    assert len(rows) > 100
+
+
+def test_line_items_stand_with_their_run_and_file_as_in_the_api(loaded: Warehouse) -> None:
+    files = {row["_run_id"]: row["name"] for row in loaded.rows("extraction_runs__file")}
+    expected = [
+        (run["id"], (run["file"] or {}).get("name", files.get(run["id"])), position, item["description"])
+        for run in loaded.cloud.runs()
+        if isinstance(run["data"], dict)
+        for position, item in enumerate(run["data"].get("line_items") or [])
+    ]
+    rows = readme_query(loaded, "Line items with their run and file")
+    assert Counter(row[:4] for row in rows) == Counter(expected)
+
+
+def test_error_rate_by_day_is_what_the_api_says(loaded: Warehouse) -> None:
+    days: dict[datetime.date, list[bool]] = defaultdict(list)
+    for run in loaded.cloud.runs():
+        if run["status"] not in ("CREATED", "PENDING"):
+            created = datetime.datetime.fromisoformat(run["created_at"]).astimezone(datetime.UTC)
+            days[created.date()].append(run["status"] == "ERROR")
+    rows = readme_query(loaded, "Error rate by day")
+    assert [row[:2] for row in rows] == sorted((day, len(found)) for day, found in days.items())
+    assert [float(rate) for *_, rate in rows] == pytest.approx([sum(days[row[0]]) / row[1] for row in rows])
+    assert any(rate for *_, rate in rows)
+
+
+# ── names exist ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_options_and_settings_are_documented_and_exist(tmp_path: Path) -> None:
+    option = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
+    helped = run_command("--help", folder=tmp_path).stdout
+    text = (ROOT / "docs/configuration.md").read_text()
+    assert set(option.findall(helped)) <= set(option.findall(text))
+    assert set(option.findall(prose())) <= set(option.findall(helped))
+    for code in re.findall(r"\b(\d+) [a-z]", " ".join(helped.split("Exit codes:")[1].split())):
+        assert f"\n| {code} | " in text
+
+    parameters = inspect.signature(llama_extract).parameters
+    table = dict(re.findall(r"^\| `(\w+)` \| ([^|]+?) \|.*SOURCES__LLAMA_EXTRACT__", text, re.MULTILINE))
+    assert list(table) == list(parameters)
+    for name, parameter in parameters.items():
+        assert f"`SOURCES__LLAMA_EXTRACT__{name.upper()}`" in text
+        if isinstance(parameter.default, int | float):
+            assert json.loads(table[name].strip("`")) == parameter.default
+    assert settings.BASE_URL in table["base_url"]
+    assert {name.lower() for name in re.findall(r"SOURCES__LLAMA_EXTRACT__([A-Z]\w+)", prose())} <= set(parameters)
+
+
+def test_messages_in_the_troubleshooting_table_are_in_the_code() -> None:
+    constants = []
+    for path in (*SOURCE.glob("*.py"), COMMAND):
+        constants += [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+    said = "\n".join(one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in constants)
+    text = (ROOT / "docs/operations.md").read_text().split("## Troubleshooting")[1]
+    messages = re.findall(r"^\| `([^`]+)`", text.split("These come from dlt")[0], re.MULTILINE)
+    assert len(messages) > 15
+    for message in messages:
+        for part in message.split("…"):
+            assert part.strip("; ") in said, message
+
+
+def test_tables_in_the_docs_are_those_of_a_load(loaded: Warehouse) -> None:
+    text = (ROOT / "docs/tables.md").read_text()
+    documented = set(re.findall(r"^\| `(extraction_\w+)` \|", text, re.MULTILINE))
+    data = {table for table in loaded.tables() if table.startswith("extraction_runs__data__")}
+    assert documented == set(loaded.tables()) - data
+
+
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)]+)\)", page.read_text()):
+            if not target.startswith("https://"):
+                path, _, anchor = target.partition("#")
+                linked = page.parent / path if path else page
+                assert linked.exists(), (page.name, target)
+                headings = re.findall(r"^#+ (.+)$", linked.read_text(), re.MULTILINE)
+                slugs = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+                assert not anchor or anchor in slugs, (page.name, target)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
