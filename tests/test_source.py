@@ -320,6 +320,70 @@ def test_runs_load_without_their_files_where_files_may_not_be_read(cloud: Emulat
     assert loaded_ids(house) == {run["id"] for run in cloud.runs()}
 
 
+# ── tables of each agent's own ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_agent_can_have_tables_of_its_own(cloud: Emulator, warehouse: Make) -> None:
+    house = warehouse(cloud)
+    house.load(data_tables="per_agent")
+    assert not [table for table in house.tables() if table.startswith("extraction_runs__data")]
+    for agent, table in (
+        ("Invoices", "invoices"),
+        ("Bank statements", "bank_statements"),
+        ("Claim forms", "claim_forms"),
+    ):
+        runs = {run["id"]: run for run in cloud.runs(agent_named(cloud, agent)["id"]) if run["data"]}
+        actual = reassembled_data(house, table)
+        assert runs
+        assert [x for run in runs.values() for x in differences(expected_data(run["data"]), actual[run["id"]])] == []
+        assert set(actual) == set(runs)
+    pointed = house.sql(
+        "select count(*) from extraction_runs__field_metadata m "
+        "join invoices__line_items i on i._dlt_id = m.data_row_id where m.field_name = 'line_items.amount'"
+    )
+    assert pointed[0][0] > 0
+
+
+def test_a_renamed_agent_keeps_its_tables_and_its_old_name_is_not_given_away(cloud: Emulator, warehouse: Make) -> None:
+    house = warehouse(cloud)
+    house.load(data_tables="per_agent", agents=["Invoices"])
+    invoices = agent_named(cloud, "Invoices")["id"]
+    before = house.content()["invoices"]
+    cloud.rename_agent(invoices, "Bills")
+    usurper = cloud.add_agent("Invoices", {})
+    run = cloud.add_run(usurper["id"], data={"a": 1}, data_schema={})
+    reserved = cloud.add_agent("Extraction runs", {})
+    cloud.add_run(reserved["id"], data={"b": 1}, data_schema={})
+    house.load(data_tables="per_agent")
+    assert house.content()["invoices"] == before
+    assert [row["_run_id"] for row in house.rows("invoices_2")] == [run["id"]]
+    assert [row["b"] for row in house.rows("extraction_runs_2")] == [1]
+    assert "bills" not in house.tables()
+
+
+def test_runs_that_move_to_tables_of_their_own_leave_the_shared_ones(cloud: Emulator, warehouse: Make) -> None:
+    house = warehouse(cloud)
+    house.load()
+    house.load(data_tables="per_agent")
+    assert house.rows("extraction_runs__data") == []
+    assert house.rows("extraction_runs__data__line_items") == []
+    assert house.rows("invoices__line_items")
+
+
+def test_what_the_schema_says_of_a_field_describes_its_column(cloud: Emulator, warehouse: Make) -> None:
+    house = warehouse(cloud)
+    house.load()
+    columns = house.pipeline.default_schema.tables["extraction_runs__data"]["columns"]
+    invoice = next(run for run in cloud.runs(agent_named(cloud, "Invoices")["id"]) if run["data"])
+    said = {
+        name: part["description"]
+        for name, part in invoice["data_schema"]["properties"].items()
+        if part.get("description") and name in columns
+    }
+    assert said
+    assert {name: columns[name].get("description") for name in said} == said
+
+
 # ── what is no run, and services that fail ────────────────────────────────────────────────────────────────────────
 
 

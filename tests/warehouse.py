@@ -89,11 +89,11 @@ class Warehouse:
 # ── the extracted data ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def reassembled_data(warehouse: Warehouse) -> dict[str, list[Any]]:
-    """The data of each run, put together from the child tables: a list of rows, nested lists in their order."""
+def reassembled_data(warehouse: Warehouse, root: str = DATA) -> dict[str, list[Any]]:
+    """The data of each run, put together from the tables `root` and below: rows, with nested lists in their order."""
     found: dict[str, tuple[str, Row]] = {}
     for table in warehouse.tables():
-        if table == DATA or table.startswith(f"{DATA}__"):
+        if table == root or table.startswith(f"{root}__"):
             for row in warehouse.rows(table):
                 assert row["_dlt_id"] not in found, f"{table}: _dlt_id is not unique"
                 found[row["_dlt_id"]] = (table, row)
@@ -102,7 +102,7 @@ def reassembled_data(warehouse: Warehouse) -> dict[str, list[Any]]:
         row_id: {k: v for k, v in row.items() if k not in KEYS and v is not None} for row_id, (_, row) in found.items()
     }
     for row_id, (table, row) in sorted(found.items(), key=lambda item: item[1][1]["_dlt_list_idx"]):
-        if table == DATA:
+        if table == root:
             assert row["_dlt_parent_id"] == row["_run_id"]
             siblings = runs.setdefault(row["_run_id"], [])
         else:

@@ -9,8 +9,8 @@ pipeline.run(llama_extract(agents=["Invoices"]))
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Annotated, Any, Literal
 from weakref import WeakKeyDictionary
 
 import dlt
@@ -23,7 +23,7 @@ from .changes import Agent, Chunk, checked_ids, read_agents, read_chunks, select
 from .client import LlamaCloudClient, RequestBudget
 from .exceptions import ConfigurationError, LlamaExtractError
 from .loading import as_items
-from .tables import AGENTS, RUNS, LoadTable, RunTables
+from .tables import AGENTS, RUNS, LoadTable, RunTables, agent_table
 
 __all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
 
@@ -45,6 +45,7 @@ def llama_extract(
     page_size: int = settings.PAGE_SIZE,
     chunk_size: int = settings.CHUNK_RUNS,
     lookup_files: bool = True,
+    data_tables: Literal["shared", "per_agent"] = "shared",
 ) -> Sequence[DltResource]:
     """Extraction runs of LlamaCloud, with their configs, files, data, confidences and citations in child tables.
 
@@ -71,6 +72,9 @@ def llama_extract(
         chunk_size: runs turned into tables at a time; memory grows with it.
         lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
             `file` of a run in favour of `file_id`); one more request for up to 100 such runs.
+        data_tables: `shared` puts the data of all agents into `extraction_runs__data` and its child tables;
+            `per_agent` gives each agent tables of its own, named after it (`invoices`, `invoices__line_items`). A table
+            keeps its name when the agent is renamed.
 
     Returns:
         Two resources: `extraction_runs`, which fills the tables of runs and their children, and `extraction_agents`.
@@ -85,6 +89,8 @@ def llama_extract(
     jobs = checked_ids(job_ids or [], "job ID")
     if chunk_size < 1 or page_size < 1:
         raise ConfigurationError("chunk_size and page_size must be at least 1")
+    if data_tables not in ("shared", "per_agent"):
+        raise ConfigurationError(f"data_tables must be 'shared' or 'per_agent', not {data_tables!r}")
     key = api_key or _own_setting("api_key") or os.environ.get("LLAMA_CLOUD_API_KEY")
     if not key:
         raise ConfigurationError(
@@ -137,6 +143,8 @@ def llama_extract(
                 selected = select_agents(await shared.agents(client), wanted)
             elif not runs and not jobs:
                 selected = await shared.agents(client)
+            if data_tables == "per_agent":
+                await shared.agents(client)  # for their names
             chunks = read_chunks(
                 client,
                 selected,
@@ -153,9 +161,11 @@ def llama_extract(
     @dlt.transformer(data_from=run_feed, name=RUNS, write_disposition="merge", primary_key="id")
     def extraction_runs(fed: tuple[_Sync, Chunk]) -> Iterator[Any]:
         shared, chunk = fed
+        state = dlt.current.resource_state()
         tables = shared.tables(dlt.current.source_schema())
-        agent_tables = dlt.current.resource_state().setdefault("agent_tables", {})
-        for table in tables.build(chunk.runs, chunk.rejected, agent_tables):
+        if data_tables == "per_agent":
+            tables.data_table = shared.data_table(state.setdefault("data_tables", {}), dlt.current.source_schema())
+        for table in tables.build(chunk.runs, chunk.rejected, state.setdefault("agent_tables", {})):
             shared.count(table)
             yield from as_items(table)
         shared.loaded += len(chunk.runs)
@@ -183,6 +193,7 @@ class _Sync:
         self.loaded = 0
         self.rejected = 0
         self.missing: list[str] = []
+        self._names: dict[str, str] = {}
         self._rows: dict[str, int] = {}
         self._tables: RunTables | None = None
         self._agents: asyncio.Task[list[Agent]] | None = None
@@ -191,13 +202,23 @@ class _Sync:
         """The project's agents; whichever resource needs them first asks for them."""
         if self._agents is None:
             self._agents = asyncio.ensure_future(read_agents(client))
-        return await self._agents
+        found = await self._agents
+        self._names = {agent.id: agent.name for agent in found}
+        return found
 
     def tables(self, schema: dlt.Schema) -> RunTables:
         """What makes the tables, for all that is extracted."""
         if self._tables is None:
             self._tables = RunTables(schema)
         return self._tables
+
+    def data_table(self, given: dict[str, str], schema: dlt.Schema) -> Callable[[str], str]:
+        """What names an agent's data table; `given` are the names so far, by agent id."""
+
+        def name(agent_id: str) -> str:
+            return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
+
+        return name
 
     def count(self, table: LoadTable) -> None:
         """Counts the rows of a table that goes into the load."""

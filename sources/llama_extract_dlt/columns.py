@@ -61,7 +61,8 @@ class Values(NamedTuple):
     column: str
     kind: str
     array: pa.Array
-    declared: str | None
+    declared: str | None = None
+    description: str | None = None
 
 
 @dataclass(slots=True)
@@ -72,18 +73,29 @@ class Piece:
     keys: dict[str, pa.Array]
     values: list[Values] = field(default_factory=list)
 
-    def add(self, column: str, kind: str, array: pa.Array, declared: str | None = None) -> None:
-        """Adds values to a column, unless they are all null."""
+    def add(
+        self,
+        column: str,
+        kind: str,
+        array: pa.Array,
+        declared: str | None = None,
+        description: str | None = None,
+    ) -> None:
+        """Adds values to a column, unless they are all null; `declared` is the dlt type by the schema."""
         if array.null_count < len(array):
-            self.values.append(Values(column, kind, array, declared))
+            self.values.append(Values(column, kind, array, declared, description))
 
 
 class Table:
     """A table of a chunk, gathered in pieces."""
 
-    def __init__(self, name: str, names: Names, types: dict[str, str]) -> None:
-        """`types` are the columns that the table has already, with their dlt types; `finish` adds to them."""
+    def __init__(self, name: str, names: Names, types: dict[str, str], described: set[str]) -> None:
+        """`types` are the columns that the table has already, with their dlt types; `finish` adds to them.
+
+        `described` are those of them that have a description; `new_descriptions` adds to them.
+        """
         self.name = name
+        self._described = described
         self.types = types
         self.pieces: list[Piece] = []
         self._names = names
@@ -114,6 +126,16 @@ class Table:
             fields.append(pa.field(name, arrow_type, nullable=name not in NOT_NULL or name not in key_types))
         return pa.table(arrays, schema=pa.schema(fields))
 
+    def new_descriptions(self) -> dict[str, str]:
+        """What the data schemas say of columns that have no description yet."""
+        found: dict[str, str] = {}
+        for piece in self.pieces:
+            for values in piece.values:
+                if values.description and values.column in self.types and values.column not in self._described:
+                    self._described.add(values.column)
+                    found[values.column] = values.description
+        return found
+
     def _settle(self, pieces: list[Piece], reserved: set[str]) -> dict[str, str]:
         """Types for columns: what the schema declares, else the kind seen first, a double if there are any."""
         declared: dict[str, str] = {}
@@ -129,12 +151,12 @@ class Table:
     def _place(self, piece: Piece, reserved: set[str]) -> dict[str, pa.Array]:
         """The columns of a piece, each of its final type."""
         placed: dict[str, pa.Array] = {}
-        todo = [Values(_free(v.column, reserved), v.kind, v.array, None) for v in piece.values]
+        todo = [Values(_free(v.column, reserved), v.kind, v.array) for v in piece.values]
         while todo:
-            column, kind, array, _ = todo.pop(0)
+            column, kind, array, *_ = todo.pop(0)
             fitted, rest = fit(kind, array, self.types.setdefault(column, kind))
             if rest is not None:
-                todo.append(Values(self._names.beside(column, f"v_{kind}"), kind, rest, None))
+                todo.append(Values(self._names.beside(column, f"v_{kind}"), kind, rest))
             if column not in placed:
                 if fitted.null_count < len(fitted):
                     placed[column] = fitted
@@ -142,7 +164,7 @@ class Table:
             both = pc.and_(pc.is_valid(placed[column]), pc.is_valid(fitted))
             if pc.any(both).as_py():  # two keys of one object became one name: the second goes beside the first
                 again = pc.if_else(both, array, None)
-                todo.append(Values(self._names.beside(column, "also"), kind, again, None))
+                todo.append(Values(self._names.beside(column, "also"), kind, again))
             placed[column] = pc.coalesce(placed[column], fitted)
         return placed
 

@@ -31,6 +31,7 @@ def as_items(table: LoadTable) -> Iterator[Any]:
     else:
         hints["primary_key"] = table.key
     columns: dict[str, TColumnSchema] = {name: {"data_type": "text"} for name in table.json_columns}
+    columns |= {name: {"description": text} for name, text in table.descriptions.items()}
     if table.is_child:
         columns["_deleted"] = {"hard_delete": True}
     yield _with_hints(table.data, hints, columns)

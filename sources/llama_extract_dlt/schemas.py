@@ -46,6 +46,12 @@ class Shape:
         return any(schema.get("type") == "array" for schema in self._alternatives)
 
     @property
+    def description(self) -> str | None:
+        """What the schema says in words."""
+        found = (schema.get("description") for schema in self._alternatives)
+        return next((text for text in found if isinstance(text, str) and text), None)
+
+    @property
     def data_type(self) -> str | None:
         """The dlt type of the scalars here; None when the schema says nothing.
 

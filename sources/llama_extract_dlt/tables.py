@@ -7,7 +7,7 @@ types what they find; `keys` makes the ids.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+from dlt.common.normalizers.naming import NamingConvention
 
 from . import schemas
 from .columns import Names, Piece, Table, known_types
@@ -40,6 +41,7 @@ class LoadTable:
     key: str
     parent: str | None = None
     json_columns: list[str] = field(default_factory=list)
+    descriptions: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_child(self) -> bool:
@@ -66,11 +68,15 @@ class _Rows(NamedTuple):
 class RunTables:
     """Makes tables of chunks of runs, keeping to the column types that the warehouse has already."""
 
+    data_table: Callable[[str], str] | None = None
+    """Gives the table for an agent's data, by the agent's id; where there is none, all agents share one."""
+
     def __init__(self, schema: dlt.Schema) -> None:
         """`schema` is the pipeline's: the tables and columns that there are already."""
         self._schema = schema
         self._names = Names(schema.naming)
         self._types: dict[str, dict[str, str]] = {}
+        self._described: dict[str, set[str]] = {}
         self._parser = Parser()
         self._before: dict[str, list[str]] | None = None
         self._schemas: dict[bytes, tuple[str, Any]] = {}
@@ -97,9 +103,14 @@ class RunTables:
             self._run_table(parts, hashes)
             self._flat_child("config", [part.config for part in parts], schemas.CONFIG)
             self._flat_child("file", [part.file for part in parts], schemas.FILE)
-            for schema_hash in dict.fromkeys(hashes):
-                places = [place for place, other in enumerate(hashes) if other == schema_hash]
-                self._extracted(parts, places, schema_hash)
+            alike: dict[tuple[tuple[str, ...], str | None], list[int]] = {}
+            for place, (run, schema_hash) in enumerate(zip(runs, hashes, strict=True)):
+                path: tuple[str, ...] = (RUNS, "data")
+                if self.data_table is not None:
+                    path = (self.data_table(run.agent_id),)
+                alike.setdefault((path, schema_hash), []).append(place)
+            for (path, schema_hash), places in alike.items():
+                self._extracted(parts, places, path, schema_hash)
             self._tombstones(runs, self._before, agent_tables)
         loads = [self._finish(table) for table in self._tables.values()]
         loads += [self.schema_rows(new_schemas), self.rejected_rows(rejected)]
@@ -179,12 +190,14 @@ class RunTables:
 
     # ── what was extracted ────────────────────────────────────────────────────────────────────────────────────
 
-    def _extracted(self, parts: Sequence[Parts], places: Sequence[int], schema_hash: str | None) -> None:
-        """The data and the field metadata of the runs at `places`, which share a data schema."""
+    def _extracted(
+        self, parts: Sequence[Parts], places: Sequence[int], path: tuple[str, ...], schema_hash: str | None
+    ) -> None:
+        """The data, in the table at `path`, and the field metadata of the runs at `places`, which share a schema."""
         schema = next((schema for key, schema in self._schemas.values() if key == schema_hash), None)
         # One object is read as a list of one, so that all data have one form.
         data = [(place, _as_list(parts[place].data)) for place in places if parts[place].data != b"null"]
-        data_rows = self._data_root(data, Shape(schema), schema_hash) if data else []
+        data_rows = self._data_root(data, path, Shape(schema), schema_hash) if data else []
         existing = np.sort(np.concatenate(data_rows)) if data_rows else np.array([], dtype=np.uint64)
         by_form: dict[bytes, list[tuple[int, bytes]]] = {}
         for place in places:
@@ -198,20 +211,22 @@ class RunTables:
             for batch in self._parser.parse(shape, [document for _, document in documents], all_digits=False):
                 self._metadata_root(found[batch.places], batch.root, existing)
 
-    def _data_root(self, data: list[tuple[int, bytes]], shape: Shape, schema_hash: str | None) -> list[UInt64s]:
+    def _data_root(
+        self, data: list[tuple[int, bytes]], path: tuple[str, ...], shape: Shape, schema_hash: str | None
+    ) -> list[UInt64s]:
         """Rows of whole documents, each a list, by the place of their run; gives the rows' keys."""
         found = np.array([place for place, _ in data])
         documents = [document for _, document in data]
         seen: list[UInt64s] = []
         element = shape.element() if shape.is_list else shape
         for batch in self._parser.parse(("data", schema_hash), documents):
-            if not batch.exact and self._literals_lost((RUNS, "data"), batch.root.elements, element):
+            if not batch.exact and self._literals_lost(path, batch.root.elements, element):
                 batch = parse_exactly(batch.places, documents)
             if batch.root.elements is None:
                 continue
             runs = found[batch.places]
             self._list(
-                (RUNS, "data"),
+                path,
                 RUNS,
                 batch.root.elements,
                 runs,
@@ -266,7 +281,7 @@ class RunTables:
     ) -> Iterable[tuple[tuple[str, ...], Elements, Shape]]:
         """Adds the scalars at and under `node` to the row's columns; gives the lists with their paths."""
         for kind, array in node.scalars.items():
-            piece.add(self._names.column(path), kind, array, shape.data_type)
+            piece.add(self._names.column(path), kind, array, shape.data_type, shape.description)
         lists = [] if node.elements is None else [(path, node.elements, shape)]
         for key, member in node.fields.items():
             lists.extend(self._members(piece, (*path, key), member, shape.member(key)))
@@ -421,7 +436,8 @@ class RunTables:
             if name not in self._types:
                 columns = self._schema.tables.get(name, {}).get("columns", {})
                 self._types[name] = known_types(columns)
-            self._tables[name] = Table(name, self._names, self._types[name])
+                self._described[name] = {column for column, hints in columns.items() if hints.get("description")}
+            self._tables[name] = Table(name, self._names, self._types[name], self._described[name])
         return self._tables[name]
 
     def _finish(self, table: Table) -> LoadTable | None:
@@ -432,7 +448,7 @@ class RunTables:
         if table.name in (RUNS, AGENTS):
             return LoadTable(table.name, data, key="id", json_columns=json_columns)
         parent = self._parents.get(table.name, RUNS)
-        return LoadTable(table.name, data, key="_run_id", parent=parent, json_columns=json_columns)
+        return LoadTable(table.name, data, "_run_id", parent, json_columns, table.new_descriptions())
 
     def _schema_of(self, run: Run, new: dict[str, msgspec.Raw]) -> str | None:
         return self._schema_hash(run.fields.get("data_schema"), new)
@@ -449,6 +465,23 @@ class RunTables:
                 new[key] = raw
             self._schemas[text] = (key, schema)
         return self._schemas[text][0]
+
+
+def agent_table(tables: dict[str, str], agent_id: str, name: str, naming: NamingConvention) -> str:
+    """The table for an agent's data, named after the agent when it is first asked for and the same ever after.
+
+    `tables` has those given so far, by agent id, and is to be kept between loads.
+    """
+    if agent_id not in tables:
+        wanted = naming.normalize_table_identifier(name) if name.strip() else ""
+        wanted = wanted.replace("__", "_").strip("_") or f"agent_{agent_id[:8]}"
+        given = [RUNS, AGENTS, SCHEMAS, *tables.values()]
+        number, table = 1, wanted
+        while table in given:
+            number += 1
+            table = f"{wanted}_{number}"
+        tables[agent_id] = table
+    return tables[agent_id]
 
 
 class _Tree(NamedTuple):
