@@ -16,6 +16,8 @@ from dlt.common.schema import utils
 from dlt.normalize.configuration import NormalizeConfiguration
 from dlt.normalize.items_normalizers.jsonl import JsonLItemsNormalizer
 
+from llama_extract_dlt.parsing import Parser
+from llama_extract_dlt.reading import read_runs
 from llama_extract_dlt.runs import Run
 from llama_extract_dlt.tables import RunTables
 
@@ -55,6 +57,7 @@ class Sides:
         if types:
             columns = [{"name": name, "data_type": kind} for name, kind in types.items()]
             self.schema.update_table(utils.new_table(DATA, columns=columns))
+        self.parser = Parser()
         self.tables = RunTables(dlt.Schema("ours"))
         self.data_schema = data_schema
         self.kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
@@ -96,7 +99,7 @@ class Sides:
             )
             for number, document in enumerate(documents)
         ]
-        loads = {load.name: load.data for load in self.tables.build(runs, [], self._agents)}
+        loads = {load.name: load.data for load in self.tables.build(read_runs(runs, self.parser), [], self._agents)}
         found: Rows = {}
         identity: dict[str, RowId] = {}
         # Parents come before children: a child's name is its parent's with something after it.

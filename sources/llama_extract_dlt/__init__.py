@@ -10,6 +10,7 @@ pipeline.run(llama_extract(agents=["Invoices"]))
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import aclosing
 from typing import Annotated, Any, Literal
 from weakref import WeakKeyDictionary
 
@@ -19,10 +20,12 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from . import settings
-from .changes import Agent, Chunk, checked_ids, read_agents, read_chunks, select_agents
+from .changes import Agent, Chunk, checked_ids, read_agents, read_ahead, read_chunks, select_agents
 from .client import LlamaCloudClient, RequestBudget
 from .exceptions import ConfigurationError, LlamaExtractError
 from .loading import as_items
+from .parsing import Parser
+from .reading import ReadRuns, read_runs
 from .tables import AGENTS, RUNS, LoadTable, RunTables, agent_table
 
 __all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
@@ -135,7 +138,7 @@ def llama_extract(
         dlt.current.resource_metrics().update(shared.metrics())
 
     @dlt.resource(name="_runs", selected=False)
-    async def run_feed() -> AsyncIterator[tuple[_Sync, Chunk]]:
+    async def run_feed() -> AsyncIterator[tuple[_Sync, Chunk, ReadRuns]]:
         shared = sync()
         async with connect(shared.budget) as client:
             selected: Sequence[Agent] = []
@@ -155,17 +158,18 @@ def llama_extract(
                 concurrency=max_concurrency,
                 lookup_files=lookup_files,
             )
-            async for chunk in chunks:
-                yield shared, chunk
+            async with aclosing(read_ahead(chunks, shared.read)) as ahead:
+                async for chunk, read in ahead:
+                    yield shared, chunk, read
 
     @dlt.transformer(data_from=run_feed, name=RUNS, write_disposition="merge", primary_key="id")
-    def extraction_runs(fed: tuple[_Sync, Chunk]) -> Iterator[Any]:
-        shared, chunk = fed
+    def extraction_runs(fed: tuple[_Sync, Chunk, ReadRuns]) -> Iterator[Any]:
+        shared, chunk, read = fed
         state = dlt.current.resource_state()
         tables = shared.tables(dlt.current.source_schema())
         if data_tables == "per_agent":
             tables.data_table = shared.data_table(state.setdefault("data_tables", {}), dlt.current.source_schema())
-        for table in tables.build(chunk.runs, chunk.rejected, state.setdefault("agent_tables", {})):
+        for table in tables.build(read, chunk.rejected, state.setdefault("agent_tables", {})):
             shared.count(table)
             yield from as_items(table)
         shared.loaded += len(chunk.runs)
@@ -193,6 +197,7 @@ class _Sync:
         self.loaded = 0
         self.rejected = 0
         self.missing: list[str] = []
+        self._parser = Parser()
         self._names: dict[str, str] = {}
         self._rows: dict[str, int] = {}
         self._tables: RunTables | None = None
@@ -205,6 +210,10 @@ class _Sync:
         found = await self._agents
         self._names = {agent.id: agent.name for agent in found}
         return found
+
+    def read(self, chunk: Chunk) -> ReadRuns:
+        """Parses a chunk's runs, which needs no knowledge of the tables there are."""
+        return read_runs(chunk.runs, self._parser)
 
     def tables(self, schema: dlt.Schema) -> RunTables:
         """What makes the tables, for all that is extracted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -119,6 +119,32 @@ async def read_chunks(
                     yield await complete()
                     chunk = Chunk()
         yield await complete()
+
+
+async def read_ahead(
+    chunks: AsyncIterator[Chunk], read: Callable[[Chunk], _R]
+) -> AsyncGenerator[tuple[Chunk, _R], None]:
+    """Chunks with what `read` makes of them in a thread, one chunk ahead of the one that is being loaded."""
+    ready: asyncio.Queue[tuple[Chunk, _R] | Exception | None] = asyncio.Queue(maxsize=1)
+
+    async def fill() -> None:
+        try:
+            async for chunk in chunks:
+                await ready.put((chunk, await asyncio.to_thread(read, chunk)))
+        except Exception as error:
+            await ready.put(error)
+        else:
+            await ready.put(None)
+
+    task = asyncio.ensure_future(fill())
+    try:
+        while (item := await ready.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _by_id(

@@ -11,7 +11,7 @@ Fields = dict[str, msgspec.Raw]
 
 _FIELDS = msgspec.json.Decoder(Fields)
 _TEXT = msgspec.json.Decoder(str | None)
-_NULL = msgspec.Raw(b"null")
+NULL = msgspec.Raw(b"null")
 
 
 @dataclass(slots=True)
@@ -82,24 +82,25 @@ class Parts:
     metadata: Fields
     """Members of `extraction_metadata`, those below left out."""
     usage: Fields | None
+    data_schema: bytes
     data: bytes
     field_metadata: bytes
 
 
 def take_apart(run: Run) -> Parts:
-    """A run's parts; `data` and `field_metadata` are JSON texts, `null` where there is none."""
+    """A run's parts; `data_schema`, `data` and `field_metadata` are JSON texts, `null` where there is none."""
     rest = dict(run.fields)
-    for elsewhere in ("id", "data_schema"):
-        rest.pop(elsewhere, None)
-    data = bytes(rest.pop("data", _NULL))
+    rest.pop("id", None)
+    data_schema = bytes(rest.pop("data_schema", NULL))
+    data = bytes(rest.pop("data", NULL))
     objects: dict[str, Fields | None] = {}
     for name in ("config", "file", "extraction_metadata"):
         objects[name] = read_fields(rest.get(name))
         if objects[name] is not None:
             del rest[name]
     metadata = objects["extraction_metadata"] or {}
-    field_metadata = bytes(metadata.pop("field_metadata", _NULL))
+    field_metadata = bytes(metadata.pop("field_metadata", NULL))
     usage = read_fields(metadata.get("usage"))
     if usage is not None:
         del metadata["usage"]
-    return Parts(rest, objects["config"], objects["file"], metadata, usage, data, field_metadata)
+    return Parts(rest, objects["config"], objects["file"], metadata, usage, data_schema, data, field_metadata)

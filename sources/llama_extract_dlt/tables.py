@@ -22,8 +22,9 @@ from dlt.common.normalizers.naming import NamingConvention
 from . import schemas
 from .columns import Names, Piece, Table, known_types
 from .keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
-from .parsing import Elements, Node, Parser, parse_exactly, read_values
-from .runs import Fields, Parts, Rejected, Run, read_fields, take_apart
+from .parsing import Elements, Node, parse_exactly, read_values
+from .reading import Alike, Documents, ReadRuns
+from .runs import NULL, Fields, Parts, Rejected, Run, read_fields
 from .schemas import Shape
 
 RUNS = "extraction_runs"
@@ -77,14 +78,13 @@ class RunTables:
         self._names = Names(schema.naming)
         self._types: dict[str, dict[str, str]] = {}
         self._described: dict[str, set[str]] = {}
-        self._parser = Parser()
         self._before: dict[str, list[str]] | None = None
         self._schemas: dict[bytes, tuple[str, Any]] = {}
         self._tables: dict[str, Table] = {}
         self._parents: dict[str, str] = {}
 
     def build(
-        self, runs: Sequence[Run], rejected: Sequence[Rejected], agent_tables: dict[str, list[str]]
+        self, read: ReadRuns, rejected: Sequence[Rejected], agent_tables: dict[str, list[str]]
     ) -> list[LoadTable]:
         """The tables of a chunk, in which every run stands once.
 
@@ -94,24 +94,16 @@ class RunTables:
         if self._before is None:
             self._before = {agent: list(tables) for agent, tables in agent_tables.items()}
         self._tables, self._parents = {}, {}
-        new_schemas: dict[str, msgspec.Raw] = {}
-        if runs:
-            hashes = [self._schema_of(run, new_schemas) for run in runs]
-            self._run_ids = pa.array([run.id for run in runs], pa.string())
-            self._run_keys = run_keys([run.id for run in runs])
-            parts = [take_apart(run) for run in runs]
-            self._run_table(parts, hashes)
-            self._flat_child("config", [part.config for part in parts], schemas.CONFIG)
-            self._flat_child("file", [part.file for part in parts], schemas.FILE)
-            alike: dict[tuple[tuple[str, ...], str | None], list[int]] = {}
-            for place, (run, schema_hash) in enumerate(zip(runs, hashes, strict=True)):
-                path: tuple[str, ...] = (RUNS, "data")
-                if self.data_table is not None:
-                    path = (self.data_table(run.agent_id),)
-                alike.setdefault((path, schema_hash), []).append(place)
-            for (path, schema_hash), places in alike.items():
-                self._extracted(parts, places, path, schema_hash)
-            self._tombstones(runs, self._before, agent_tables)
+        new_schemas: dict[str, bytes] = {}
+        if read.runs:
+            self._run_ids = pa.array([run.id for run in read.runs], pa.string())
+            self._run_keys = run_keys([run.id for run in read.runs])
+            self._run_table(read.parts, [self._schema_hash(part.data_schema, new_schemas) for part in read.parts])
+            self._flat_child("config", [part.config for part in read.parts], schemas.CONFIG)
+            self._flat_child("file", [part.file for part in read.parts], schemas.FILE)
+            for alike in read.alike:
+                self._extracted(alike)
+            self._tombstones(read.runs, self._before, agent_tables)
         loads = [self._finish(table) for table in self._tables.values()]
         loads += [self.schema_rows(new_schemas), self.rejected_rows(rejected)]
         return [load for load in loads if load is not None]
@@ -121,11 +113,11 @@ class RunTables:
     def agent_rows(self, agents: Sequence[bytes]) -> list[LoadTable]:
         """`extraction_agents`, and `extraction_schemas` with their schemas, from the raw JSON of agents."""
         self._tables = {}
-        new_schemas: dict[str, msgspec.Raw] = {}
+        new_schemas: dict[str, bytes] = {}
         rows = [fields for agent in agents if (fields := read_fields(agent)) is not None and "id" in fields]
         if not rows:
             return []
-        hashes = [self._schema_hash(row.pop("data_schema", None), new_schemas) for row in rows]
+        hashes = [self._schema_hash(bytes(row.pop("data_schema", NULL)), new_schemas) for row in rows]
         ids = [msgspec.json.decode(row.pop("id"), type=str) for row in rows]
         piece = Piece(np.arange(len(rows)), {"id": pa.array(ids, pa.string())})
         _add_flat(piece, self._names, (), rows, Shape(schemas.AGENT))
@@ -134,11 +126,11 @@ class RunTables:
         loads = [self._finish(self._tables[AGENTS]), self.schema_rows(new_schemas)]
         return [load for load in loads if load is not None]
 
-    def schema_rows(self, found: Mapping[str, msgspec.Raw]) -> LoadTable | None:
+    def schema_rows(self, found: Mapping[str, bytes]) -> LoadTable | None:
         """`extraction_schemas` for data schemas by their hash."""
         if not found:
             return None
-        texts = [bytes(raw).decode() for raw in found.values()]
+        texts = [text.decode() for text in found.values()]
         data = pa.table(
             [pa.array(found.keys(), pa.string()), pa.array(texts, pa.string())],
             schema=pa.schema([pa.field("hash", pa.string(), nullable=False), ("data_schema", pa.string())]),
@@ -190,53 +182,28 @@ class RunTables:
 
     # ── what was extracted ────────────────────────────────────────────────────────────────────────────────────
 
-    def _extracted(
-        self, parts: Sequence[Parts], places: Sequence[int], path: tuple[str, ...], schema_hash: str | None
-    ) -> None:
-        """The data, in the table at `path`, and the field metadata of the runs at `places`, which share a schema."""
-        schema = next((schema for key, schema in self._schemas.values() if key == schema_hash), None)
-        # One object is read as a list of one, so that all data have one form.
-        data = [(place, _as_list(parts[place].data)) for place in places if parts[place].data != b"null"]
-        data_rows = self._data_root(data, path, Shape(schema), schema_hash) if data else []
+    def _extracted(self, alike: Alike) -> None:
+        """The data and the field metadata of runs that are alike."""
+        path: tuple[str, ...] = (RUNS, "data") if self.data_table is None else (self.data_table(alike.agent_id),)
+        shape = Shape(self._schemas.get(alike.data_schema, ("", None))[1])
+        data_rows: list[UInt64s] = []
+        if alike.data is not None:
+            self._data(alike.data, path, shape.element() if shape.is_list else shape, data_rows)
         existing = np.sort(np.concatenate(data_rows)) if data_rows else np.array([], dtype=np.uint64)
-        by_form: dict[bytes, list[tuple[int, bytes]]] = {}
-        for place in places:
-            document = parts[place].field_metadata
-            if document != b"null":
-                by_form.setdefault(document[:1], []).append((place, document))
-        for documents in by_form.values():
-            found = np.array([place for place, _ in documents])
-            # Confidences and coordinates are measurements: a double holds what they mean.
-            shape = ("metadata", schema_hash)
-            for batch in self._parser.parse(shape, [document for _, document in documents], all_digits=False):
-                self._metadata_root(found[batch.places], batch.root, existing)
+        for metadata in alike.metadata:
+            for batch in metadata.batches:
+                self._metadata_root(metadata.runs[batch.places], batch.root, existing)
 
-    def _data_root(
-        self, data: list[tuple[int, bytes]], path: tuple[str, ...], shape: Shape, schema_hash: str | None
-    ) -> list[UInt64s]:
-        """Rows of whole documents, each a list, by the place of their run; gives the rows' keys."""
-        found = np.array([place for place, _ in data])
-        documents = [document for _, document in data]
-        seen: list[UInt64s] = []
-        element = shape.element() if shape.is_list else shape
-        for batch in self._parser.parse(("data", schema_hash), documents):
-            if not batch.exact and self._literals_lost(path, batch.root.elements, element):
-                batch = parse_exactly(batch.places, documents)
+    def _data(self, data: Documents, path: tuple[str, ...], shape: Shape, seen: list[UInt64s]) -> None:
+        """The rows of data in the table at `path`, and below it; adds their keys to `seen`."""
+        for batch in data.batches:
+            if not batch.exact and self._literals_lost(path, batch.root.elements, shape):
+                batch = parse_exactly(batch.places, data.texts)
             if batch.root.elements is None:
                 continue
-            runs = found[batch.places]
-            self._list(
-                path,
-                RUNS,
-                batch.root.elements,
-                runs,
-                self._run_keys.take(runs),
-                self._run_ids.take(pa.array(runs)),
-                ("data",),
-                element,
-                seen,
-            )
-        return seen
+            runs = data.runs[batch.places]
+            keys, ids = self._run_keys.take(runs), self._run_ids.take(pa.array(runs))
+            self._list(path, RUNS, batch.root.elements, runs, keys, ids, ("data",), shape, seen)
 
     def _list(
         self,
@@ -450,19 +417,15 @@ class RunTables:
         parent = self._parents.get(table.name, RUNS)
         return LoadTable(table.name, data, "_run_id", parent, json_columns, table.new_descriptions())
 
-    def _schema_of(self, run: Run, new: dict[str, msgspec.Raw]) -> str | None:
-        return self._schema_hash(run.fields.get("data_schema"), new)
-
-    def _schema_hash(self, raw: msgspec.Raw | None, new: dict[str, msgspec.Raw]) -> str | None:
-        """The hash of a raw data schema; one not seen before is also put into `new`."""
-        text = b"null" if raw is None else bytes(raw)
-        if raw is None or text == b"null":
+    def _schema_hash(self, text: bytes, new: dict[str, bytes]) -> str | None:
+        """The hash of a data schema's text; one not seen before is also put into `new`."""
+        if text == b"null":
             return None
         if text not in self._schemas:
             schema = msgspec.json.decode(text)
             key = schemas.schema_hash(schema)
             if all(key != other for other, _ in self._schemas.values()):
-                new[key] = raw
+                new[key] = text
             self._schemas[text] = (key, schema)
         return self._schemas[text][0]
 
@@ -520,10 +483,6 @@ class _Tree(NamedTuple):
             child_keys(self.rows.take(elements.parent), self.since, elements.index),
             (),
         )
-
-
-def _as_list(document: bytes) -> bytes:
-    return document if document.startswith(b"[") else b"[" + document + b"]"
 
 
 def _contains(members: UInt64s, values: UInt64s) -> npt.NDArray[np.bool_]:

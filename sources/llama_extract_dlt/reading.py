@@ -1,0 +1,84 @@
+"""A chunk of runs, read: taken apart and parsed into columns. It knows nothing of tables, so it can be done ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .keys import Int64s
+from .parsing import Batch, Parser
+from .runs import Parts, Run, take_apart
+
+
+@dataclass(slots=True)
+class Documents:
+    """JSON texts of one kind: the places of their runs in the chunk, the texts, and the values as columns."""
+
+    runs: Int64s
+    texts: list[bytes]
+    batches: list[Batch]
+
+
+@dataclass(slots=True)
+class Alike:
+    """Runs of one agent that have the same data schema: their data, each a list, and their field metadata."""
+
+    agent_id: str
+    data_schema: bytes
+    data: Documents | None
+    metadata: list[Documents]
+
+
+@dataclass(slots=True)
+class ReadRuns:
+    """The runs of a chunk, the parts of each, and the documents among the parts in groups that are alike."""
+
+    runs: Sequence[Run]
+    parts: list[Parts]
+    alike: list[Alike]
+
+
+def read_runs(runs: Sequence[Run], parser: Parser) -> ReadRuns:
+    """Takes runs apart and parses what was extracted."""
+    parts = [take_apart(run) for run in runs]
+    groups: dict[tuple[str, bytes], list[int]] = {}
+    for place, run in enumerate(runs):
+        groups.setdefault((run.agent_id, parts[place].data_schema), []).append(place)
+    alike = []
+    for (agent_id, data_schema), places in groups.items():
+        # One object is read as a list of one, so that all data have one form.
+        data = [(place, _as_list(parts[place].data)) for place in places]
+        metadata: dict[bytes, list[tuple[int, bytes]]] = {}
+        for place in places:
+            text = parts[place].field_metadata
+            metadata.setdefault(text[:1], []).append((place, text))
+        alike.append(
+            Alike(
+                agent_id,
+                data_schema,
+                _parse(data, parser, ("data", agent_id, data_schema), all_digits=True),
+                # Confidences and coordinates are measurements: a double holds what they mean.
+                [
+                    documents
+                    for form, pairs in metadata.items()
+                    if (documents := _parse(pairs, parser, (form, agent_id, data_schema), all_digits=False))
+                ],
+            )
+        )
+    return ReadRuns(runs, parts, alike)
+
+
+def _as_list(text: bytes) -> bytes:
+    return text if text.startswith(b"[") or text == b"null" else b"[" + text + b"]"
+
+
+def _parse(pairs: list[tuple[int, bytes]], parser: Parser, shape: object, *, all_digits: bool) -> Documents | None:
+    """The documents that are there, parsed, by the place of their run; None if there is none."""
+    there = [(place, text) for place, text in pairs if text != b"null"]
+    if not there:
+        return None
+    texts = [text for _, text in there]
+    places = np.array([place for place, _ in there], dtype=np.int64)
+    return Documents(places, texts, parser.parse(shape, texts, all_digits=all_digits))
