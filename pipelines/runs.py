@@ -5,90 +5,72 @@
     python pipelines/runs.py --agent Invoices --destination postgres
 
 Exit codes: 0 all well, 1 failed, 2 wrong usage or configuration, 3 loaded, but some of the runs asked for were not
-found or could not be read.
+found or could not be read, 130 interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
+import signal
+import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NoReturn
 
+OK, FAILED, MISCONFIGURED, INCOMPLETE, INTERRUPTED = 0, 1, 2, 3, 130
 ROOT = Path(__file__).resolve().parent.parent
+
+
+def interrupted(*_: object) -> NoReturn:
+    """Ctrl-C ends the process there and then: a load may be cut off anywhere, the next one starts over."""
+    os.write(2, b"\n" * os.isatty(2) + b"interrupted: run again to finish, nothing will be in the warehouse twice\n")
+    os._exit(INTERRUPTED)
+
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    signal.signal(signal.SIGINT, interrupted)
+# dlt would hold SIGINT and SIGTERM back until the tables that are being loaded are done.
+os.environ.setdefault("RUNTIME__INTERCEPT_SIGNALS", "false")
 # Cron and orchestrators start this from anywhere: the settings beside the code serve where there are none at hand.
-if not Path(".dlt").is_dir() and (ROOT / ".dlt").is_dir():
+# (A home folder has a .dlt too, with what dlt keeps for itself.)
+if not any(Path(".dlt", name).is_file() for name in ("config.toml", "secrets.toml")) and (ROOT / ".dlt").is_dir():
     os.environ.setdefault("DLT_PROJECT_DIR", str(ROOT))
 
 import dlt  # noqa: E402  (after the settings' place is known)
-from dlt.common.configuration.exceptions import (  # noqa: E402
-    ConfigFieldMissingException,
-    ConfigurationException,
-)
+from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException  # noqa: E402
 from dlt.common.destination.exceptions import UnknownDestinationModule  # noqa: E402
+from dlt.common.exceptions import MissingDependencyException  # noqa: E402
+from dlt.common.pipeline import get_dlt_pipelines_dir  # noqa: E402
 from dlt.common.runtime.collector import LogCollector  # noqa: E402
 from dlt.common.runtime.collector_base import Collector  # noqa: E402
+from dlt.destinations.exceptions import DatabaseException  # noqa: E402
 
 from llama_extract_dlt import ConfigurationError, LlamaExtractError, llama_extract  # noqa: E402
 
-OK, FAILED, MISCONFIGURED, INCOMPLETE = range(4)
 DEMO_RUNS = 300
-
-
-class Summary(NamedTuple):
-    """What a load did."""
-
-    loaded: int
-    rejected: int
-    missing: list[str]
-    tables: dict[str, int]
-    requests: int
-    seconds: float
-    load_ids: list[str]
-
-    def as_json(self) -> str:
-        """One line for programs."""
-        return json.dumps(
-            {
-                "runs": {"loaded": self.loaded, "rejected": self.rejected, "missing": self.missing},
-                "tables": self.tables,
-                "requests": self.requests,
-                "seconds": round(self.seconds, 3),
-                "load_ids": self.load_ids,
-            }
-        )
-
-    def as_text(self) -> Iterator[str]:
-        """A few lines for people."""
-        rows = sum(self.tables.values())
-        yield (
-            f"{self.loaded:,} runs loaded ({rows:,} rows in {len(self.tables)} tables) "
-            f"in {self.seconds:.1f} s with {self.requests} requests"
-        )
-        if self.rejected:
-            yield f"{self.rejected} could not be read as runs: see the table extraction_runs__rejected"
-        for run_id in self.missing:
-            yield f"not found: {run_id}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     options = parse(arguments)
+    if not options.verbose:
+        # What dlt logs as an error, traceback and all, comes back as the exception below. Its warnings stay.
+        logging.getLogger("dlt").addFilter(lambda record: record.levelno < logging.ERROR)
     try:
         return run(options)
-    except KeyboardInterrupt:
-        return say("interrupted: nothing half-loaded is kept, run again", FAILED)
     except Exception as error:  # a user meets one line, whatever went wrong
         if options.verbose:
-            raise
-        cause = root_cause(error)
-        code = MISCONFIGURED if isinstance(cause, CONFIGURATION_ERRORS) else FAILED
-        return say(one_line(cause), code)
+            traceback.print_exc()
+        cause = telling_cause(error)
+        say(f"error: {one_line(cause, options.destination)}")
+        return MISCONFIGURED if isinstance(cause, CONFIGURATION_ERRORS) else FAILED
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -97,7 +79,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="runs.py",
         description="Load LlamaCloud extraction runs into a warehouse. All agents' runs, unless some are named.",
         epilog="Exit codes: 0 all well, 1 failed, 2 wrong usage or configuration, "
-        "3 loaded, but some runs asked for were not found or could not be read.",
+        "3 loaded, but some runs asked for were not found or could not be read, 130 interrupted.",
     )
     what = parser.add_argument_group("what to load")
     what.add_argument("--demo", action="store_true", help="load made-up runs from a local emulator; needs no account")
@@ -117,131 +99,183 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> int:
     """Loads, reports, and returns the exit code."""
     began = time.monotonic()
+    # Made-up runs must never mix with real ones: the demo has a pipeline, and with it a database, of its own.
+    name = "llama_extract_demo" if options.demo else "llama_extract"
+    arguments: dict[str, Any] = {}
+    if options.demo or options.agent or options.run_id or options.job_id:
+        # What is chosen here replaces what is configured, all three together.
+        arguments = {"agents": options.agent, "run_ids": options.run_id, "job_ids": options.job_id}
     with ExitStack() as stack:
-        connection = stack.enter_context(demo_service()) if options.demo else {}
-        source = llama_extract(agents=options.agent, run_ids=options.run_id, job_ids=options.job_id, **connection)
-        # Made-up runs must never mix with real ones: the demo has a pipeline, and with it a database, of its own.
-        pipeline = dlt.pipeline(
-            "llama_extract_demo" if options.demo else "llama_extract",
-            destination=options.destination,
-            dataset_name=options.dataset,
-            progress=progress(options),
-        )
-        if pipeline.has_pending_data:
-            # A run was killed. Resuming a half-loaded package could load rows twice; starting over cannot.
-            pipeline.drop()
-        info = pipeline.run(source)
+        if options.demo:
+            arguments |= stack.enter_context(demo_service())
+        source = llama_extract(**arguments)
+        check_dataset(options.dataset, source)
+        stack.enter_context(alone(name))
+        pipeline = fresh_pipeline(name, options)
+        info = pipeline.run(source, credentials=duckdb_credentials(pipeline))
         info.raise_on_failed_jobs()
-        summary = summarize(source, info, time.monotonic() - began)
-        if not options.quiet:
-            for line in summary.as_text():
-                say(line)
+        summary = summarize(source, info.loads_ids, time.monotonic() - began)
+        complete = report(summary, options.quiet)
         if options.demo and not options.quiet:
             show_demo(pipeline)
     if options.json:
-        print(summary.as_json(), flush=True)
-    return INCOMPLETE if summary.missing or summary.rejected else OK
+        print(json.dumps(summary), flush=True)
+    return OK if complete else INCOMPLETE
 
 
-def summarize(source: Any, info: Any, seconds: float) -> Summary:
-    """What the source counted, and the load ids."""
-    # Every resource reports the counts of all so far: the last to finish has the whole.
+def check_dataset(name: str, source: Any) -> None:
+    """Refuses a name that dlt would quietly load under another."""
+    normal = source.schema.naming.normalize_table_identifier(name) if name.strip() else "llama_extract"
+    if name != normal:
+        raise ConfigurationError(f"{name!r} cannot be a dataset's name: take --dataset {normal}")
+
+
+@contextmanager
+def alone(name: str) -> Iterator[None]:
+    """Keeps out a second run of the pipeline, which would take away the first one's working folder."""
+    folder = Path(get_dlt_pipelines_dir())
+    folder.mkdir(parents=True, exist_ok=True)
+    # SQLite's lock works everywhere, and ends with the process, however that ends.
+    with closing(sqlite3.connect(folder / f"{name}.lock", timeout=0, isolation_level=None)) as lock:
+        try:
+            lock.execute("begin exclusive")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise LlamaExtractError(f"another run is at work in {folder / name}: wait for its end") from None
+        yield
+
+
+def fresh_pipeline(name: str, options: argparse.Namespace) -> dlt.Pipeline:
+    """The pipeline, with nothing that an earlier run left on this machine.
+
+    A run that was killed leaves a package which dlt would resume, and a half-loaded one would then be in the child
+    tables twice. Starting over is safe: the state comes back from the destination, and loading again merges. It also
+    keeps apart what goes to different destinations, datasets and working directories.
+    """
+    dlt.pipeline(name).drop()
+    return dlt.pipeline(name, destination=options.destination, dataset_name=options.dataset, progress=progress(options))
+
+
+def duckdb_credentials(pipeline: dlt.Pipeline) -> dict[str, Any] | None:
+    """How to open a DuckDB file that is named like the dataset, as by default; None for anything else.
+
+    DuckDB names a catalog after its file, and then finds `llama_extract.table` ambiguous, which dlt writes everywhere.
+    So the catalog gets another name for as long as it is open.
+    """
+    if pipeline.destination.destination_type != "dlt.destinations.duckdb":
+        return None
+    credentials: Any = pipeline.destination_client().config.credentials
+    if Path(credentials.database).name.split(".")[0] != pipeline.dataset_name:
+        return None
+    rename = f'alter database if exists "{pipeline.dataset_name}" set alias to "{pipeline.dataset_name}_file"'
+    return {"database": credentials.database, "statements": [*(credentials.statements or []), rename]}
+
+
+def summarize(source: Any, load_ids: Sequence[str], seconds: float) -> dict[str, Any]:
+    """What the load did, as --json prints it."""
+    # Both resources report what the two have counted so far: the larger counts are the whole.
     reports = [resource.custom_metrics for resource in source.resources.values() if resource.custom_metrics]
-    counted: dict[str, Any] = max(
-        reports, key=lambda report: (report["requests"], sum(report["tables"].values())), default={}
-    )
-    return Summary(
-        loaded=counted.get("loaded", 0),
-        rejected=counted.get("rejected", 0),
-        missing=counted.get("missing", []),
-        tables=dict(sorted(counted.get("tables", {}).items())),
-        requests=counted.get("requests", 0),
-        seconds=seconds,
-        load_ids=list(info.loads_ids),
-    )
+    counts = max(reports, key=lambda report: (report["requests"], sum(report["tables"].values())))
+    return {
+        "runs": {name: counts[name] for name in ("loaded", "rejected", "missing")},
+        "tables": dict(sorted(counts["tables"].items())),
+        "requests": counts["requests"],
+        "seconds": round(seconds, 3),
+        "load_ids": list(load_ids),
+    }
 
 
 # ── output ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def say(line: str, code: int = OK) -> int:
-    """Prints a line to stderr, and gives back the exit code that goes with it."""
+def say(line: str) -> None:
+    """Prints a line to stderr."""
     print(line, file=sys.stderr, flush=True)
-    return code
+
+
+def report(summary: dict[str, Any], quiet: bool) -> bool:
+    """Tells a person what the load did; whether all that was asked for is there."""
+    runs, tables = summary["runs"], summary["tables"]
+    if not quiet:
+        say(
+            f"{runs['loaded']:,} runs loaded ({sum(tables.values()):,} rows in {len(tables)} tables) "
+            f"in {summary['seconds']:.1f} s with {summary['requests']:,} requests"
+        )
+    if runs["rejected"]:
+        say(f"{runs['rejected']:,} could not be read as runs: see the table extraction_runs__rejected")
+    for run_or_job in runs["missing"]:
+        say(f"not found: {run_or_job}")
+    return not (runs["rejected"] or runs["missing"])
 
 
 class Counter(Collector):
-    """One line on a terminal that counts what is being extracted and loaded."""
+    """One line on a terminal that counts what each of dlt's steps has done."""
 
-    def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._shown = 0.0
-
-    def update(
-        self,
-        name: str,
-        inc: int = 1,
-        total: int | None = None,
-        inc_total: int | None = None,
-        message: str | None = None,
-        label: str | None = None,
-    ) -> None:
-        """Counts, and shows the count a few times a second."""
-        self._counts[name] = self._counts.get(name, 0) + inc
-        if time.monotonic() - self._shown > 0.2:
-            self._shown = time.monotonic()
-            if self.step.startswith("Extract"):
-                text = f"reading: {self._counts.get('extraction_runs', 0):,} runs"
-            else:
-                text = f"{self.step.split()[0].lower()}: {self._counts.get('Jobs', 0) or sum(self._counts.values()):,}"
-            print(f"\r{text:<60}", end="", file=sys.stderr, flush=True)
+    # What a step is called here, its unit, and whether one of its counters counts in that unit.
+    STEPS: Mapping[str, tuple[str, str, Callable[[str], bool]]] = {
+        "Extract": ("reading", "runs", "extraction_runs".__eq__),
+        "Normalize": ("preparing", "rows", "Files".__ne__),
+        "Load": ("loading", "files", "Jobs".__eq__),
+    }
 
     def _start(self, step: str) -> None:
-        self._counts.clear()
+        self._verb, self._unit, self._counts = self.STEPS[step.split()[0]]
+        self._count = 0
+        self._show()
+
+    def update(self, name: str, inc: int = 1, *_: Any, label: str | None = None, **__: Any) -> None:
+        """Counts, and shows the count a few times a second."""
+        if self._counts(name) and not label:  # what has a label is counted without it, too
+            self._count += inc
+        if time.monotonic() - self._shown > 0.2:
+            self._show()
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        print(f"\r{f'{self._verb}: {self._count:,} {self._unit}':<40}", end="", file=sys.stderr, flush=True)
 
     def _stop(self) -> None:
-        print(f"\r{'':<60}\r", end="", file=sys.stderr, flush=True)
+        print(f"\r{'':<40}\r", end="", file=sys.stderr, flush=True)
 
 
 def progress(options: argparse.Namespace) -> Any:
     """How dlt reports progress: its log with -v, a counting line on a terminal, else nothing."""
     if options.verbose:
-        return LogCollector(5.0, sys.stderr)
-    if options.quiet or not sys.stderr.isatty():
-        return None
-    return Counter()
+        return LogCollector(5.0, sys.stderr, dump_system_stats=False)
+    return None if options.quiet or not sys.stderr.isatty() else Counter()
 
 
 # ── errors ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-CONFIGURATION_ERRORS = (ConfigurationError, ConfigurationException, UnknownDestinationModule)
+CONFIGURATION_ERRORS = ConfigurationError, ConfigurationException, MissingDependencyException, UnknownDestinationModule
 
 
-def root_cause(error: BaseException) -> BaseException:
+def telling_cause(error: BaseException) -> BaseException:
     """The error that says most: this source's own or a configuration error if there is one, else the innermost."""
-    chain = [error]
-    while (inner := chain[-1].__cause__ or chain[-1].__context__) is not None and inner not in chain:
-        chain.append(inner)
-    for cause in chain:
-        if isinstance(cause, (LlamaExtractError, *CONFIGURATION_ERRORS)):
-            return cause
-    return chain[-1]
+    while not isinstance(error, (LlamaExtractError, *CONFIGURATION_ERRORS)):
+        inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+        if inner is None:
+            break
+        error = inner
+    return error
 
 
-def one_line(error: BaseException) -> str:
-    """An error's message on one line; what it is as well, unless it is one of this source's."""
-    text = " ".join(str(error).split())
+def one_line(error: BaseException, destination: str) -> str:
+    """What went wrong, for people."""
     if isinstance(error, LlamaExtractError):
-        return f"error: {text}"
-    if isinstance(error, ConfigFieldMissingException):
-        fields = ", ".join(error.fields)
-        return (
-            f"error: {error.spec_name} lacks {fields}: set it in .dlt/secrets.toml or in the environment, "
-            f"for example DESTINATION__POSTGRES__CREDENTIALS"
-        )
+        return str(error)
     if isinstance(error, UnknownDestinationModule):
-        return f"error: dlt has no destination {error.ref!r}: try duckdb, postgres, filesystem, snowflake or bigquery"
-    return f"error: {type(error).__name__}: {text[:500]} (-v shows where)"
+        return f"dlt has no destination {destination!r}: try duckdb, postgres, filesystem, snowflake or bigquery"
+    if isinstance(error, MissingDependencyException):
+        return f"{error.caller} needs more packages: pip install {' '.join(map(repr, error.dependencies))}"
+    if isinstance(error, ConfigFieldMissingException):
+        path = ["destination", destination, *(["credentials"] if error.spec_name.endswith("Credentials") else [])]
+        return (
+            f"the destination {destination} lacks {', '.join(error.fields)}: set it under [{'.'.join(path)}] in "
+            f".dlt/secrets.toml, or {'__'.join([*path, error.fields[0]]).upper()} in the environment"
+        )
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]} (-v shows where)"
 
 
 # ── the demo ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -250,7 +284,7 @@ DEMO_QUERIES = {
     "Runs by agent and status": """
         select a.name as agent, r.status, count(*) as runs, cast(max(r.updated_at) as date) as latest
         from extraction_runs r join extraction_agents a on a.id = r.extraction_agent_id
-        group by a.name, r.status order by agent, runs desc limit 8""",
+        group by a.name, r.status order by runs desc, agent limit 8""",
     "Line items of the largest invoices": """
         select d.vendor__name as vendor, d.invoice_date, i.description, i.quantity, i.amount
         from extraction_runs__data d join extraction_runs__data__line_items i on i._dlt_parent_id = d._dlt_id
@@ -264,59 +298,53 @@ DEMO_QUERIES = {
 }
 
 
-def demo_service() -> Any:
-    """A local LlamaCloud with made-up runs, as a context that gives the source's connection arguments."""
-    from contextlib import contextmanager
-
+@contextmanager
+def demo_service() -> Iterator[dict[str, Any]]:
+    """A local LlamaCloud with made-up runs; gives the source's arguments for it, whatever is configured."""
     try:
         from llama_cloud_emulator import Emulator
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"the demo needs the module {error.name}: pip install 'dlt-source-llama-extract[demo]'"
         ) from None
+    with Emulator(runs=DEMO_RUNS, seed=1) as cloud:
+        yield {
+            "api_key": cloud.api_key,
+            "base_url": cloud.base_url,
+            "project_id": cloud.project_id,
+            "organization_id": cloud.organization_id,
+            "requests_per_minute": 1e6,
+        }
 
-    @contextmanager
-    def serve() -> Iterator[dict[str, str]]:
-        with Emulator(runs=DEMO_RUNS, seed=1) as cloud:
-            yield {"api_key": cloud.api_key, "base_url": cloud.base_url}
 
-    return serve()
-
-
-def show_demo(pipeline: Any) -> None:
-    """Prints what a few queries on the loaded tables give, and what to do next."""
+def show_demo(pipeline: dlt.Pipeline) -> None:
+    """Prints what a few queries on the loaded tables give, where the tables are, and what to do next."""
     with pipeline.sql_client() as client:
         for title, query in DEMO_QUERIES.items():
-            with client.execute_query(query) as cursor:
-                names = [column[0] for column in cursor.description]
-                say(f"\n{title}")
-                for line in grid(names, cursor.fetchall()):
-                    say(line)
+            # One agent's runs alone have not every table.
+            with suppress(DatabaseException), client.execute_query(query) as cursor:
+                say(f"\n{title}\n{grid([column[0] for column in cursor.description], cursor.fetchall())}")
     say("\nThese runs are made up, by a local stand-in for LlamaCloud. Next:")
-    path = getattr(pipeline.destination_client().config.credentials, "database", None)
-    if pipeline.destination.destination_name == "duckdb" and path:
-        say(f"  look around     duckdb {path} -c 'use {pipeline.dataset_name}; show tables'")
-        say("                  (or in Python: duckdb.connect(...); every query above works there too)")
+    if pipeline.destination.destination_type == "dlt.destinations.duckdb":
+        credentials: Any = pipeline.destination_client().config.credentials
+        say(f"  look around     duckdb {credentials.database} -c 'use {pipeline.dataset_name}; show tables'")
     say("  your own runs   LLAMA_CLOUD_API_KEY=llx-... python pipelines/runs.py")
 
 
-def grid(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
+def grid(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Rows as aligned text."""
     cells = [list(names), *([cell(value) for value in row] for row in rows)]
-    widths = [max(len(row[place]) for row in cells) for place in range(len(names))]
-    for number, row in enumerate(cells):
-        yield "  " + "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-        if number == 0:
-            yield "  " + "  ".join("─" * width for width in widths)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["─" * width for width in widths])
+    lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(f"  {line}".rstrip() for line in lines)
 
 
 def cell(value: Any) -> str:
     """A value as a person reads it."""
     if value is None:
         return "-"
-    if isinstance(value, float):
-        return f"{value:,.2f}"
-    text = " ".join(str(value).split())
+    text = f"{value:,.2f}" if isinstance(value, float) else " ".join(str(value).split())
     return text if len(text) <= 40 else text[:39] + "…"
 
 

@@ -1,0 +1,396 @@
+"""The scheduled command, run as cron runs it: a process of its own, with hardly any environment, in some folder."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pytest
+
+from llama_cloud_emulator import Emulator
+from warehouse import Warehouse
+
+ROOT = Path(__file__).resolve().parent.parent
+KEY = "llx-a-key-that-must-stay-secret"
+Content = dict[str, Counter[str]]
+Environment = dict[str, str | None]
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """Runs the command in a folder, against a LlamaCloud."""
+
+    def __init__(self, cloud: Emulator, folder: Path) -> None:
+        self.cloud = cloud
+        self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
+        self.script = ROOT / "pipelines" / "runs.py"
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            "LLAMA_CLOUD_API_KEY": cloud.api_key,
+            "LLAMA_CLOUD_BASE_URL": cloud.base_url,
+            "DLT_DATA_DIR": str(folder / "dlt"),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+        }
+
+    def start(self, *arguments: str, stderr: int = subprocess.PIPE, **environment: str | None) -> subprocess.Popen[str]:
+        """The running command; None takes a variable away."""
+        given = self.environment | environment
+        process = subprocess.Popen(
+            [sys.executable, str(self.script), *arguments],
+            cwd=self.folder,
+            env={name: value for name, value in given.items() if value is not None},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def __call__(self, *arguments: str, **environment: str | None) -> Outcome:
+        return outcome(self.start(*arguments, **environment))
+
+    def warehouse(self, name: str = "llama_extract") -> Warehouse:
+        """What the command has loaded, for reading only."""
+        house = Warehouse(self.cloud, self.folder / f"{name}.duckdb")
+        house.close()
+        return house
+
+
+def outcome(process: subprocess.Popen[str]) -> Outcome:
+    """How it ended, and what it said, which never is the key."""
+    out, err = process.communicate(timeout=60)
+    assert KEY not in f"{out} {err}"
+    return Outcome(process.returncode, out, err)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Content:
+    """What a load that nothing disturbed leaves of the invoices."""
+    with invoices() as cloud, pytest.MonkeyPatch.context() as patch:
+        command = Command(cloud, tmp_path_factory.mktemp("whole"))
+        patch.setenv("DLT_DATA_DIR", command.environment["DLT_DATA_DIR"])  # of this process, too
+        assert command().code == 0
+        return command.warehouse().content()
+
+
+def invoices() -> Emulator:
+    return Emulator(runs=12, seed=3, corpus="invoices", page_limit=2, api_key=KEY)
+
+
+@pytest.fixture
+def cloud() -> Iterator[Emulator]:
+    """A LlamaCloud with few runs, on several pages, of one agent; every load reads the same."""
+    with invoices() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def command(cloud: Emulator, tmp_path: Path) -> Iterator[Command]:
+    command = Command(cloud, tmp_path)
+    yield command
+    for process in command.started:
+        if process.poll() is None:  # the test has failed
+            process.kill()
+            process.communicate()
+
+
+# ── what it says and loads ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_load_says_as_json_what_it_did_and_a_second_one_changes_nothing(tmp_path: Path) -> None:
+    with Emulator(runs=25, seed=7, api_key=KEY) as cloud:
+        command = Command(cloud, tmp_path)
+        code, out, err = command("--json")
+        assert code == 0
+        summary = json.loads(out)
+        assert out.count("\n") == err.count("\n") == 1  # no warning, no traceback
+        assert "25 runs loaded" in err
+        assert "\r" not in err
+        house = command.warehouse()
+        assert summary["tables"] == {table: len(house.rows(table)) for table in house.tables()}
+        assert summary["runs"] == {"loaded": 25, "rejected": 0, "missing": []}
+        assert summary["requests"] == len(cloud.requests)
+        assert summary["seconds"] > 0
+        assert [(load_id,) for load_id in summary["load_ids"]] == house.sql("select load_id from _dlt_loads")
+        assert files(tmp_path) >= {"llama_extract.duckdb"}
+        assert command("-q") == (0, "", "")
+        assert command.warehouse().content() == house.content()
+
+
+def test_what_was_asked_for_and_is_not_there_is_named_even_when_quiet(cloud: Emulator, command: Command) -> None:
+    first, second = cloud.runs()[:2]
+    no_run, no_job = str(uuid.uuid4()), str(uuid.uuid4())
+    chosen = ["--run-id", first["id"], "--run-id", no_run, "--job-id", second["job_id"], "--job-id", no_job]
+    code, out, err = command("-q", "--json", *chosen)
+    assert code == 3
+    assert json.loads(out)["runs"] == {"loaded": 2, "rejected": 0, "missing": [no_run, no_job]}
+    assert err == f"not found: {no_run}\nnot found: {no_job}\n"
+    assert {row["id"] for row in command.warehouse().rows("extraction_runs")} == {first["id"], second["id"]}
+
+
+def test_what_is_no_run_is_counted_and_the_rest_loads(cloud: Emulator, command: Command) -> None:
+    cloud.add_raw_item(cloud.agents()[0]["id"], b'{"status": "SUCCESS"}')
+    code, out, err = command("--json")
+    assert code == 3
+    assert json.loads(out)["runs"] == {"loaded": 12, "rejected": 1, "missing": []}
+    assert "1 could not be read" in err
+
+
+def test_a_choice_on_the_command_line_replaces_the_configured_one(cloud: Emulator, command: Command) -> None:
+    run = cloud.runs()[0]["id"]
+    assert command("-q", "--run-id", run, SOURCES__LLAMA_EXTRACT__AGENTS='["Invoices"]') == (0, "", "")
+    assert [row["id"] for row in command.warehouse().rows("extraction_runs")] == [run]
+
+
+def test_the_demo_needs_no_account_and_shows_what_it_loaded(command: Command, tmp_path: Path) -> None:
+    elsewhere: Environment = {
+        "LLAMA_CLOUD_API_KEY": None,
+        "LLAMA_CLOUD_BASE_URL": "https://127.0.0.1:9",
+        "HTTP_PROXY": "http://127.0.0.1:9",
+        "SOURCES__LLAMA_EXTRACT__PROJECT_ID": str(uuid.uuid4()),
+        "SOURCES__LLAMA_EXTRACT__REQUESTS_PER_MINUTE": "0.01",
+        "SOURCES__LLAMA_EXTRACT__AGENTS": '["Not in the demo"]',
+    }
+    code, out, err = command("--demo", **elsewhere)
+    assert (code, out) == (0, "")
+    for text in ("Runs by agent", "Line items", "least confident", str(tmp_path / "llama_extract_demo.duckdb")):
+        assert text in err
+    assert "Invoices" in err
+    content = command.warehouse("llama_extract_demo").content()
+    assert command("--demo", "-q", **elsewhere) == (0, "", "")
+    assert command.warehouse("llama_extract_demo").content() == content
+    assert "llama_extract.duckdb" not in files(tmp_path)
+
+
+def test_help_names_every_option_and_exit_code(command: Command) -> None:
+    code, out, _ = command("--help")
+    assert code == 0
+    for option in ["--demo", "--agent", "--run-id", "--job-id", "--destination", "--dataset", "--json", "-v", "-q"]:
+        assert option in out
+    for meaning in ("0 all well", "1 failed", "2 wrong usage", "3 loaded, but", "130 interrupted"):
+        assert meaning in " ".join(out.split())
+    assert command("--demon").code == 2
+
+
+def test_progress_is_shown_on_a_terminal(command: Command) -> None:
+    ours, its = pty.openpty()
+    process = command.start(stderr=its)
+    os.close(its)
+    shown = b""
+    with suppress(OSError):  # how Linux says that nobody has the other end any more
+        while chunk := os.read(ours, 4096):
+            shown += chunk
+    os.close(ours)
+    assert outcome(process).code == 0
+    for step in (b"\rreading: ", b"\rpreparing: ", b"\rloading: "):
+        assert step in shown
+    assert shown.splitlines()[-1].endswith(b"requests")
+
+
+# ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_it_runs_anywhere_with_the_settings_at_hand_or_else_those_beside_the_code(
+    command: Command, whole: Content, tmp_path: Path
+) -> None:
+    project, home, elsewhere = tmp_path / "project", tmp_path / "home", tmp_path / "elsewhere"
+    shutil.copytree(ROOT / "pipelines", project / "pipelines")
+    command.script = project / "pipelines" / "runs.py"
+    for folder in (project, home, elsewhere):
+        (folder / ".dlt").mkdir(parents=True)
+    # In a home folder, .dlt has what dlt keeps for itself. All share it, and yet each has a database of its own.
+    command.environment |= {"HOME": str(home), "DLT_DATA_DIR": str(home / ".dlt")}
+    command.folder = home
+    assert command("-q") == (0, "", "")
+    assert command.warehouse().content() == whole
+    account = f'[sources.llama_extract]\napi_key = "{KEY}"\nbase_url = "{command.cloud.base_url}"\n'
+    command.environment |= {"LLAMA_CLOUD_API_KEY": "", "LLAMA_CLOUD_BASE_URL": ""}
+    (project / ".dlt" / "secrets.toml").write_text(account)
+    command.folder = elsewhere
+    assert command("-q") == (0, "", "")
+    assert command.warehouse().content() == whole
+    at_hand = '[destination.duckdb]\ncredentials = "at_hand.duckdb"\n'
+    (elsewhere / ".dlt" / "secrets.toml").write_text(account + at_hand)
+    assert command("-q") == (0, "", "")
+    assert command.warehouse("at_hand").content() == whole
+
+
+def test_a_file_may_be_named_like_its_dataset(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "sales.duckdb"
+    assert command("-q", "--dataset", "sales", DESTINATION__DUCKDB__CREDENTIALS=f"duckdb:///{path}") == (0, "", "")
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("select count(*) from sales.sales.extraction_runs").fetchall() == [(12,)]
+
+
+# ── what goes wrong ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ([], "LLAMA_CLOUD_API_KEY"),
+        (["--run-id", "run-7"], "'run-7'"),
+        (["--job-id", "job-7"], "'job-7'"),
+        (["--dataset", "Odd name"], "--dataset odd_name"),
+    ],
+)
+def test_nothing_is_sent_or_written_when_it_is_wrong_from_the_start(
+    cloud: Emulator, command: Command, tmp_path: Path, arguments: list[str], named: str
+) -> None:
+    code, out, err = command(*arguments, LLAMA_CLOUD_API_KEY=KEY if arguments else None)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert named in err
+    assert files(tmp_path) == set()
+    assert cloud.requests == []
+
+
+FAILURES: list[tuple[int, str, list[str], dict[str, str]]] = [
+    (1, "check api_key", [], {"LLAMA_CLOUD_API_KEY": "llx-another"}),
+    (1, "cannot connect to 127.0.0.1:1 ", [], {"LLAMA_CLOUD_BASE_URL": "http://127.0.0.1:1"}),
+    (1, "SSL", [], {"LLAMA_CLOUD_BASE_URL": "https{base_url}"}),
+    (2, "must look like", [], {"LLAMA_CLOUD_BASE_URL": "cloud"}),
+    (2, "unencrypted", [], {"LLAMA_CLOUD_BASE_URL": "http://cloud.example"}),
+    (2, "'Default', 'Invoices'", ["--agent", "Invoice"], {}),
+    (2, "no destination 'duckbd'", ["--destination", "duckbd"], {}),
+    (2, "DESTINATION__POSTGRES__CREDENTIALS", ["--destination", "postgres"], {}),
+    (1, "/no.duckdb", [], {"DESTINATION__DUCKDB__CREDENTIALS": "/no/where/no.duckdb"}),
+    (1, "'/dev/null/x", [], {"DLT_DATA_DIR": "/dev/null/x"}),
+]
+
+
+@pytest.mark.parametrize(("code", "named", "arguments", "environment"), FAILURES, ids=lambda value: str(value)[:40])
+def test_a_failure_is_one_line_and_an_exit_code(
+    cloud: Emulator, command: Command, code: int, named: str, arguments: list[str], environment: dict[str, str]
+) -> None:
+    given = {name: value.format(base_url=cloud.base_url[4:]) for name, value in environment.items()}
+    actual = command("--json", *arguments, SOURCES__LLAMA_EXTRACT__MAX_TRIES="1", **given)
+    assert (actual.code, actual.out, actual.err.count("\n")) == (code, "", 1)
+    assert actual.err.startswith("error: ")
+    assert named in actual.err
+    # One for the agents where it came so far, and never again what will not pass.
+    assert len(cloud.requests) <= 1
+
+
+def test_a_database_that_another_process_has_open_is_one_line(command: Command, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")):
+        code, out, err = command()
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "lock" in err
+
+
+def test_tracebacks_are_shown_on_request_and_the_exit_code_stays(command: Command) -> None:
+    code, _, err = command("-v", "--destination", "duckbd")
+    assert code == 2
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("error: dlt has no destination 'duckbd'")
+
+
+@pytest.mark.parametrize("place", ["service", "warehouse"])
+def test_a_load_that_failed_is_made_good_by_the_next(
+    cloud: Emulator, command: Command, whole: Content, tmp_path: Path, place: str
+) -> None:
+    table = "llama_extract.llama_extract.extraction_runs__file"
+    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
+        connection.execute("create schema llama_extract")
+        if place == "warehouse":
+            connection.execute(f"create table {table} (_run_id varchar, id integer)")  # no room for a UUID
+        else:
+            cloud.fail(times=None, path="/runs", skip=2, kind="not_json")
+    code, out, err = command(SOURCES__LLAMA_EXTRACT__CHUNK_SIZE="2")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert ("Conversion Error" if place == "warehouse" else "what is not the API's") in err
+    cloud.heal()
+    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
+        connection.execute(f"drop table if exists {table}")
+    assert command("-q") == (0, "", "")
+    assert command.warehouse().content() == whole
+
+
+# ── interruptions ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Held:
+    """Keeps a LlamaCloud from answering its n-th request; `reached` is set when the request has come."""
+
+    def __init__(self, cloud: Emulator, number: int) -> None:
+        self.reached, self.release = threading.Event(), threading.Event()
+        self._left = number
+        cloud.on_request = self._hold
+
+    def _hold(self, *_: Any) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.reached.set()
+            self.release.wait(timeout=60)
+
+
+def test_a_load_is_stopped_though_the_service_is_silent_and_the_next_makes_it_good(
+    cloud: Emulator, command: Command, whole: Content
+) -> None:
+    one_by_one = {"SOURCES__LLAMA_EXTRACT__CHUNK_SIZE": "2", "SOURCES__LLAMA_EXTRACT__MAX_CONCURRENCY": "1"}
+    for number, code, said in ((signal.SIGINT, 130, "interrupted: run again"), (signal.SIGTERM, -15, ""), (9, -9, "")):
+        held = Held(cloud, 5)
+        process = command.start("--json", **one_by_one)
+        assert held.reached.wait(timeout=60)
+        process.send_signal(number)
+        stopped = outcome(process)
+        held.release.set()
+        assert (stopped.code, stopped.out, stopped.err.count("\n")) == (code, "", 1 if said else 0)
+        assert stopped.err.startswith(said)
+    assert command("-q") == (0, "", "")
+    assert command.warehouse().content() == whole
+
+
+def test_what_a_run_stopped_while_loading_leaves_is_not_loaded_twice(command: Command, whole: Content) -> None:
+    for step, number in (("Normalize", signal.SIGKILL), ("Load", signal.SIGTERM)):
+        process = command.start("-v")
+        assert process.stderr is not None
+        assert any(f" {step} llama_extract in " in line for line in process.stderr)
+        process.send_signal(number)
+        assert outcome(process).code == -number
+    assert command("-q") == (0, "", "")
+    assert command.warehouse().content() == whole
+
+
+def test_a_second_run_at_the_same_time_is_kept_out(cloud: Emulator, command: Command) -> None:
+    held = Held(cloud, 1)
+    first = command.start("-q")
+    assert held.reached.wait(timeout=60)
+    code, out, err = command()
+    held.release.set()
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "another run is at work" in err
+    assert outcome(first) == (0, "", "")
+
+
+def test_a_later_run_knows_from_the_warehouse_what_the_earlier_loaded(cloud: Emulator, command: Command) -> None:
+    run = next(run for run in cloud.runs() if run["data"] and run["data"]["line_items"])
+    assert command("-q").code == 0
+    shutil.rmtree(command.environment["DLT_DATA_DIR"])
+    cloud.edit_run(run["id"], data=None, extraction_metadata=None)
+    assert command("-q").code == 0
+    house = command.warehouse()
+    left = {table for table in house.tables() for row in house.rows(table) if row.get("_run_id") == run["id"]}
+    assert left == {"extraction_runs__config", "extraction_runs__file"}
