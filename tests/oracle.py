@@ -50,7 +50,9 @@ class _Recorder:
 class Sides:
     """Both normalizers, each with what it has learned of the tables so far."""
 
-    def __init__(self, types: dict[str, str] | None = None, data_schema: Any = None) -> None:
+    def __init__(
+        self, types: dict[str, str] | None = None, data_schema: Any = None, max_length: int | None = None
+    ) -> None:
         """`types` are those of the root table's columns, as `data_schema` declares them."""
         self.schema = dlt.Schema("oracle")
         self.schema.remove_type_detection("iso_timestamp")
@@ -58,7 +60,10 @@ class Sides:
             columns = [{"name": name, "data_type": kind} for name, kind in types.items()]
             self.schema.update_table(utils.new_table(DATA, columns=columns))
         self.parser = Parser()
-        self.tables = RunTables(dlt.Schema("ours"))
+        ours = dlt.Schema("ours")
+        for schema in (self.schema, ours):
+            schema.naming.max_length = max_length  # as a destination's limit on identifiers sets it
+        self.tables = RunTables(ours)
         self.data_schema = data_schema
         self.kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
         self._agents: dict[str, list[str]] = {}

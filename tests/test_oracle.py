@@ -66,8 +66,9 @@ def has_collision(sides: Sides, value: Any, seen: set[str] | None = None, path: 
     for key, member in value.items():
         name = "__".join((*path, sides.naming.normalize_path(key) if key and not key.isspace() else "_empty"))
         kind = "table" if isinstance(member, list) else "column"
-        if kind == "table" and (not key or key.isspace()):
-            return True  # dlt gives such a list no name of its own
+        blank = not key or key.isspace()
+        if (blank and kind == "table") or (not blank and not sides.naming.normalize_path(key)):
+            return True  # dlt has no name for such a list, nor for what is called `__`
         if not isinstance(member, dict):
             if (kind, name) in seen or name.startswith("_"):
                 return True
@@ -110,6 +111,34 @@ def test_so_do_documents_whose_schema_is_known(documents: list[dict[str, Any]]) 
     assert {name: made[name] for name in types if name in made} == {
         name: known[kind] for name, kind in types.items() if name in made
     }
+
+
+def test_what_dlt_has_no_name_for_is_called_empty() -> None:
+    rows = Sides().ours([{"": [1], "__": 2}, {"__": [3]}])
+    assert {
+        table: [[c.value for c in cells.values()] for cells in found.values()] for table, found in rows.items()
+    } == {
+        DATA: [[2], []],
+        f"{DATA}___empty": [[1], [3]],
+    }
+
+
+def test_deep_nesting_and_long_keys_are_as_with_dlt() -> None:
+    deep: Any = {"leaf": 1}
+    for level in range(20):
+        deep = {"down": [deep, {"level": level}]} if level % 2 else {"in": deep}
+    long = {"k" * 300: {"v" * 300: [{"x" * 300: 1}, "text"]}}
+    sides = Sides()
+    assert list(disagreements(sides, [deep, long])) == []
+    short = Sides(max_length=63)
+    assert list(disagreements(short, [deep, long])) == []
+    assert max(len(name) for name in short.tables._types) == 63
+
+
+def test_agents_that_call_different_things_alike_lose_nothing() -> None:
+    sides = Sides()
+    for value in (1, "1", 1.5, True, [1], {"a": 1}, None, "2026-01-28", 2**70):
+        assert list(disagreements(sides, [{"same": value}, {"other": {"same": value}}])) == []
 
 
 @FEWER

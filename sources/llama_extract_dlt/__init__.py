@@ -9,7 +9,7 @@ pipeline.run(llama_extract(agents=["Invoices"]))
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
 from weakref import WeakKeyDictionary
@@ -20,13 +20,15 @@ from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from . import settings
-from .changes import Agent, Chunk, checked_ids, read_agents, read_ahead, read_chunks, select_agents
+from .changes import Agent, Chunk, checked_ids, read_ahead, read_chunks, select_agents
 from .client import LlamaCloudClient, RequestBudget
 from .exceptions import ConfigurationError, LlamaExtractError
 from .loading import as_items
-from .parsing import Parser
-from .reading import ReadRuns, read_runs
-from .tables import AGENTS, RUNS, LoadTable, RunTables, agent_table
+from .parsing import give_back_memory
+from .reading import ReadRuns
+from .settings import own_setting
+from .sync import Sync
+from .tables import AGENTS, RUNS
 
 __all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
 
@@ -94,14 +96,14 @@ def llama_extract(
         raise ConfigurationError("chunk_size and page_size must be at least 1")
     if data_tables not in ("shared", "per_agent"):
         raise ConfigurationError(f"data_tables must be 'shared' or 'per_agent', not {data_tables!r}")
-    key = api_key or _own_setting("api_key") or os.environ.get("LLAMA_CLOUD_API_KEY")
+    key = api_key or own_setting("api_key") or os.environ.get("LLAMA_CLOUD_API_KEY")
     if not key:
         raise ConfigurationError(
             "no API key: set LLAMA_CLOUD_API_KEY, or api_key under [sources.llama_extract] in .dlt/secrets.toml"
         )
-    url = base_url or _own_setting("base_url") or os.environ.get("LLAMA_CLOUD_BASE_URL") or settings.BASE_URL
-    project = project_id or _own_setting("project_id")
-    organization = organization_id or _own_setting("organization_id")
+    url = base_url or own_setting("base_url") or os.environ.get("LLAMA_CLOUD_BASE_URL") or settings.BASE_URL
+    project = project_id or own_setting("project_id")
+    organization = organization_id or own_setting("organization_id")
 
     def connect(budget: RequestBudget) -> LlamaCloudClient:
         return LlamaCloudClient(
@@ -117,20 +119,20 @@ def llama_extract(
         )
 
     connect(RequestBudget(requests_per_minute))  # so that a setting that cannot be used is reported before a run starts
-    syncs: WeakKeyDictionary[asyncio.AbstractEventLoop, _Sync] = WeakKeyDictionary()
+    syncs: WeakKeyDictionary[asyncio.AbstractEventLoop, Sync] = WeakKeyDictionary()
 
-    def sync() -> _Sync:
+    def sync() -> Sync:
         """What the resources share while they are extracted together, which dlt does in one event loop."""
-        return syncs.setdefault(asyncio.get_running_loop(), _Sync(RequestBudget(requests_per_minute)))
+        return syncs.setdefault(asyncio.get_running_loop(), Sync(RequestBudget(requests_per_minute)))
 
     @dlt.resource(name="_agents", selected=False)
-    async def agent_feed() -> AsyncIterator[tuple[_Sync, list[Agent]]]:
+    async def agent_feed() -> AsyncIterator[tuple[Sync, list[Agent]]]:
         async with connect(sync().budget) as client:
             found = await sync().agents(client)
             yield sync(), select_agents(found, wanted) if wanted else found
 
     @dlt.transformer(data_from=agent_feed, name=AGENTS, write_disposition="merge", primary_key="id")
-    def extraction_agents(fed: tuple[_Sync, list[Agent]]) -> Iterator[Any]:
+    def extraction_agents(fed: tuple[Sync, list[Agent]]) -> Iterator[Any]:
         shared, found = fed
         for table in shared.tables(dlt.current.source_schema()).agent_rows([agent.raw for agent in found]):
             shared.count(table)
@@ -138,7 +140,7 @@ def llama_extract(
         dlt.current.resource_metrics().update(shared.metrics())
 
     @dlt.resource(name="_runs", selected=False)
-    async def run_feed() -> AsyncIterator[tuple[_Sync, Chunk, ReadRuns]]:
+    async def run_feed() -> AsyncIterator[tuple[Sync, Chunk, ReadRuns]]:
         shared = sync()
         async with connect(shared.budget) as client:
             selected: Sequence[Agent] = []
@@ -163,7 +165,7 @@ def llama_extract(
                     yield shared, chunk, read
 
     @dlt.transformer(data_from=run_feed, name=RUNS, write_disposition="merge", primary_key="id")
-    def extraction_runs(fed: tuple[_Sync, Chunk, ReadRuns]) -> Iterator[Any]:
+    def extraction_runs(fed: tuple[Sync, Chunk, ReadRuns]) -> Iterator[Any]:
         shared, chunk, read = fed
         state = dlt.current.resource_state()
         tables = shared.tables(dlt.current.source_schema())
@@ -176,70 +178,6 @@ def llama_extract(
         shared.rejected += len(chunk.rejected)
         shared.missing += chunk.missing
         dlt.current.resource_metrics().update(shared.metrics())
+        give_back_memory()
 
     return extraction_runs, extraction_agents
-
-
-def _own_setting(name: str) -> str | None:
-    """A setting under this source's own name in dlt's configuration, None if it is not there.
-
-    dlt by itself also takes a variable that is just called API_KEY, BASE_URL or PROJECT_ID: somebody else's key, or
-    somebody else's host to send the key to.
-    """
-    return dlt.secrets.get(f"sources.llama_extract.{name}", str)
-
-
-class _Sync:
-    """What one extraction shares: the request budget, the agents (asked for once), the tables, the counts."""
-
-    def __init__(self, budget: RequestBudget) -> None:
-        self.budget = budget
-        self.loaded = 0
-        self.rejected = 0
-        self.missing: list[str] = []
-        self._parser = Parser()
-        self._names: dict[str, str] = {}
-        self._rows: dict[str, int] = {}
-        self._tables: RunTables | None = None
-        self._agents: asyncio.Task[list[Agent]] | None = None
-
-    async def agents(self, client: LlamaCloudClient) -> list[Agent]:
-        """The project's agents; whichever resource needs them first asks for them."""
-        if self._agents is None:
-            self._agents = asyncio.ensure_future(read_agents(client))
-        found = await self._agents
-        self._names = {agent.id: agent.name for agent in found}
-        return found
-
-    def read(self, chunk: Chunk) -> ReadRuns:
-        """Parses a chunk's runs, which needs no knowledge of the tables there are."""
-        return read_runs(chunk.runs, self._parser)
-
-    def tables(self, schema: dlt.Schema) -> RunTables:
-        """What makes the tables, for all that is extracted."""
-        if self._tables is None:
-            self._tables = RunTables(schema)
-        return self._tables
-
-    def data_table(self, given: dict[str, str], schema: dlt.Schema) -> Callable[[str], str]:
-        """What names an agent's data table; `given` are the names so far, by agent id."""
-
-        def name(agent_id: str) -> str:
-            return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
-
-        return name
-
-    def count(self, table: LoadTable) -> None:
-        """Counts the rows of a table that goes into the load."""
-        if table.rows:
-            self._rows[table.name] = self._rows.get(table.name, 0) + table.rows
-
-    def metrics(self) -> dict[str, Any]:
-        """The counts so far, as the resources' custom metrics in dlt's trace."""
-        return {
-            "loaded": self.loaded,
-            "rejected": self.rejected,
-            "missing": list(self.missing),
-            "requests": self.budget.requests,
-            "tables": dict(self._rows),
-        }

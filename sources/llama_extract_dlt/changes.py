@@ -6,6 +6,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -92,7 +93,7 @@ async def read_chunks(
     last chunk may be empty. With `lookup_files`, runs that name a file without describing it get its record.
     """
     seen: set[str] = set()
-    chunk = Chunk()
+    chunk, limit = Chunk(), settings.FIRST_CHUNK_BYTES
 
     async def complete() -> Chunk:
         if lookup_files:
@@ -115,36 +116,39 @@ async def read_chunks(
                     seen.add(found.id)
                     chunk.runs.append(found)
                     chunk.size += found.size
-                if len(chunk.runs) >= chunk_runs or chunk.size >= settings.CHUNK_BYTES:
+                if len(chunk.runs) >= chunk_runs or chunk.size >= limit:
                     yield await complete()
-                    chunk = Chunk()
+                    chunk, limit = Chunk(), settings.CHUNK_BYTES
         yield await complete()
 
 
 async def read_ahead(
     chunks: AsyncIterator[Chunk], read: Callable[[Chunk], _R]
 ) -> AsyncGenerator[tuple[Chunk, _R], None]:
-    """Chunks with what `read` makes of them in a thread, one chunk ahead of the one that is being loaded."""
-    ready: asyncio.Queue[tuple[Chunk, _R] | Exception | None] = asyncio.Queue(maxsize=1)
+    """Chunks with what `read` makes of them in a thread, while one is loaded and the next but one is fetched."""
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Queue[tuple[Chunk, asyncio.Future[_R]] | Exception | None] = asyncio.Queue(maxsize=1)
 
-    async def fill() -> None:
+    async def fill(reader: ThreadPoolExecutor) -> None:
         try:
             async for chunk in chunks:
-                await ready.put((chunk, await asyncio.to_thread(read, chunk)))
+                await ready.put((chunk, loop.run_in_executor(reader, read, chunk)))
         except Exception as error:
             await ready.put(error)
         else:
             await ready.put(None)
 
-    task = asyncio.ensure_future(fill())
-    try:
-        while (item := await ready.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            yield item
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    with ThreadPoolExecutor(1, "llama-extract-read") as reader:  # one: chunks are read in their order
+        task = asyncio.ensure_future(fill(reader))
+        try:
+            while (item := await ready.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                chunk, result = item
+                yield chunk, await result
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 async def _by_id(

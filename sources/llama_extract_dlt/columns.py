@@ -49,10 +49,10 @@ class Names:
         return keys[0] if len(keys) == 1 else self._naming.shorten_fragments(*keys)
 
     def _key(self, key: str) -> str:
-        return self._naming.normalize_path(key) if key and not key.isspace() else "_empty"
+        return (key and not key.isspace() and self._naming.normalize_path(key)) or "_empty"
 
     def _table_key(self, key: str) -> str:
-        return self._naming.normalize_tables_path(key) if key and not key.isspace() else "_empty"
+        return (key and not key.isspace() and self._naming.normalize_tables_path(key)) or "_empty"
 
 
 class Values(NamedTuple):

@@ -25,6 +25,11 @@ class Keys(NamedTuple):
     high: UInt64s
     low: UInt64s
 
+    @staticmethod
+    def concat(parts: Sequence[Keys]) -> Keys:
+        """The keys of all parts, one part after another."""
+        return Keys(np.concatenate([part.high for part in parts]), np.concatenate([part.low for part in parts]))
+
     def take(self, places: Int64s) -> Keys:
         """The keys at these places."""
         return Keys(self.high[places], self.low[places])

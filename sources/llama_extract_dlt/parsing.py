@@ -152,6 +152,41 @@ def from_python(values: list[Any]) -> Node:
     return node
 
 
+def concat_scalars(parts: Sequence[pa.Array | None], lengths: Sequence[int], kind: str) -> pa.Array:
+    """Scalars of one kind, one part after another, nulls for a part that has none."""
+    kind_of = ARROW_TYPES[kind]
+    filled = [pa.nulls(n, kind_of) if part is None else part for part, n in zip(parts, lengths, strict=True)]
+    return pa.concat_arrays(filled)
+
+
+def concat_elements(parts: Sequence[Elements | None], lengths: Sequence[int]) -> Elements | None:
+    """The lists of nodes of these lengths, put one after another; None if there are no lists."""
+    starts = np.cumsum(lengths) - lengths
+    there = [(start, part) for start, part in zip(starts, parts, strict=True) if part is not None]
+    if not there:
+        return None
+    return Elements(
+        np.concatenate([part.parent + start for start, part in there]),
+        np.concatenate([part.index for _, part in there]),
+        _concat([part.node for _, part in there]),
+    )
+
+
+def _concat(nodes: Sequence[Node]) -> Node:
+    """The places of all nodes, one node after another."""
+    if len(nodes) == 1:
+        return nodes[0]
+    lengths = [node.length for node in nodes]
+    kinds = dict.fromkeys(kind for node in nodes for kind in node.scalars)
+    keys = dict.fromkeys(key for node in nodes for key in node.fields)
+    return Node(
+        sum(lengths),
+        {kind: concat_scalars([node.scalars.get(kind) for node in nodes], lengths, kind) for kind in kinds},
+        {key: _concat([node.fields.get(key) or Node(node.length) for node in nodes]) for key in keys},
+        concat_elements([node.elements for node in nodes], lengths),
+    )
+
+
 ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
     "bigint": pa.int64(),
@@ -226,9 +261,13 @@ def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
             explicit_schema=None if known is None else pa.schema([pa.field("", known)]),
             unexpected_field_behavior="infer",
         ),
+        memory_pool=_POOL,
     )
     return table.column(0).chunk(0)  # one block, one chunk
 
+
+# Arrow's own allocators keep what they once had; a load's memory should be that of its chunks.
+_POOL = pa.system_memory_pool()
 
 # Line ends can only stand between the tokens of a document (inside text they are escaped), where a blank serves.
 _LINE_ENDS = bytes(0x20 if code in b"\r\n" else code for code in range(256))
@@ -263,9 +302,10 @@ def _unify(known: pa.DataType | None, seen: pa.DataType) -> pa.DataType | None:
     return None if pa.types.is_null(seen) else seen
 
 
-def compact(document: bytes) -> bytes:
-    """A JSON text without blanks between its tokens."""
-    return msgspec.json.format(document, indent=-1)
+def give_back_memory() -> None:
+    """Returns to the system what the last chunk needed and the allocators keep, before it adds up."""
+    _POOL.release_unused()
+    pa.default_memory_pool().release_unused()
 
 
 def read_values(raws: Sequence[bytes]) -> dict[str, pa.Array]:

@@ -43,6 +43,9 @@ class ReadRuns:
 def read_runs(runs: Sequence[Run], parser: Parser) -> ReadRuns:
     """Takes runs apart and parses what was extracted."""
     parts = [take_apart(run) for run in runs]
+    schemas: dict[bytes, bytes] = {}
+    for part in parts:
+        part.data_schema = schemas.setdefault(part.data_schema, part.data_schema)  # mostly the same text: keep it once
     groups: dict[tuple[str, bytes], list[int]] = {}
     for place, run in enumerate(runs):
         groups.setdefault((run.agent_id, parts[place].data_schema), []).append(place)

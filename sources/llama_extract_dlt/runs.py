@@ -88,19 +88,24 @@ class Parts:
 
 
 def take_apart(run: Run) -> Parts:
-    """A run's parts; `data_schema`, `data` and `field_metadata` are JSON texts, `null` where there is none."""
-    rest = dict(run.fields)
+    """A run's parts; `data_schema`, `data` and `field_metadata` are JSON texts, `null` where there is none.
+
+    The run's members are gone afterwards, so that its text is not kept beside its parts.
+    """
+    rest, run.fields = run.fields, {}
     rest.pop("id", None)
     data_schema = bytes(rest.pop("data_schema", NULL))
     data = bytes(rest.pop("data", NULL))
     objects: dict[str, Fields | None] = {}
     for name in ("config", "file", "extraction_metadata"):
-        objects[name] = read_fields(rest.get(name))
+        objects[name] = read_fields(bytes(rest[name])) if name in rest else None
         if objects[name] is not None:
             del rest[name]
     metadata = objects["extraction_metadata"] or {}
     field_metadata = bytes(metadata.pop("field_metadata", NULL))
-    usage = read_fields(metadata.get("usage"))
+    usage = read_fields(bytes(metadata["usage"])) if "usage" in metadata else None
     if usage is not None:
         del metadata["usage"]
+    metadata = {name: raw.copy() for name, raw in metadata.items()}
+    rest = {name: raw.copy() for name, raw in rest.items()}
     return Parts(rest, objects["config"], objects["file"], metadata, usage, data_schema, data, field_metadata)

@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 _SCALARS = {"string": "text", "integer": "bigint", "number": "double", "boolean": "bool"}
+_VALUES = {str: "text", int: "bigint", float: "double", bool: "bool"}
 _FORMATS = {"date": "date", "date-time": "timestamp", "time": "time"}
 
 
@@ -73,6 +74,10 @@ def schema_hash(schema: Any) -> str:
 
 def _data_types(schema: dict[str, Any]) -> list[str]:
     kinds = schema.get("type")
+    if kinds is None:  # the values that are allowed tell
+        values = schema.get("enum")
+        values = [*(values if isinstance(values, list) else []), schema.get("const")]
+        return [_VALUES[type(value)] for value in values if type(value) in _VALUES]
     kinds = kinds if isinstance(kinds, list) else [kinds]
     types = [_SCALARS[kind] for kind in kinds if isinstance(kind, str) and kind in _SCALARS]
     stated = schema.get("format")

@@ -1,4 +1,6 @@
-"""Defaults in one place, each with its reason."""
+"""Defaults in one place, each with its reason; and where the settings that must not be mistaken are looked up."""
+
+import dlt
 
 # ── the service ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -51,5 +53,17 @@ PAGE_SIZE = 100
 CHUNK_RUNS = 1000
 """Runs turned into tables at a time. The fixed cost of a chunk (about 20 tables, each a write) vanishes above 500."""
 
-CHUNK_BYTES = 16 * 1024 * 1024
+CHUNK_BYTES = 8 * 1024 * 1024
 """JSON bytes turned into tables at a time, whichever is reached first: it bounds memory when runs are large."""
+
+FIRST_CHUNK_BYTES = CHUNK_BYTES // 4
+"""The first chunk is small: from it the parser learns the types, and the sooner it is there, the sooner work starts."""
+
+
+def own_setting(name: str) -> str | None:
+    """A setting under this source's own name in dlt's configuration, None if it is not there.
+
+    dlt by itself also takes a variable that is just called API_KEY, BASE_URL or PROJECT_ID: somebody else's key, or
+    somebody else's host to send the key to.
+    """
+    return dlt.secrets.get(f"sources.llama_extract.{name}", str)

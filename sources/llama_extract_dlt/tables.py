@@ -1,8 +1,8 @@
 """Runs in, Arrow tables out, column by column: the table contract of docs/tables.md.
 
-Where does a column come from? `RunTables.build` makes the tables of the run itself and hands the extracted data to
-`_data` and its metadata to `_metadata`; both walk the columns that `parsing` made of the JSON. `columns` names and
-types what they find; `keys` makes the ids.
+Where does a column come from? `reading` has taken the runs apart and parsed them. `RunTables.build` makes the tables
+of the run itself (`_run_table`, `_flat_child`), of the extracted data (`_data`) and of what is known about it
+(`_metadata`, with the rows that `metadata` finds). `columns` names and types what they find; `keys` makes the ids.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from dlt.common.normalizers.naming import NamingConvention
 from . import schemas
 from .columns import Names, Piece, Table, known_types
 from .keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
+from .metadata import FieldMetadata, concat_metadata, field_metadata
 from .parsing import Elements, Node, parse_exactly, read_values
-from .reading import Alike, Documents, ReadRuns
+from .reading import Documents, ReadRuns
 from .runs import NULL, Fields, Parts, Rejected, Run, read_fields
 from .schemas import Shape
 
@@ -101,8 +102,7 @@ class RunTables:
             self._run_table(read.parts, [self._schema_hash(part.data_schema, new_schemas) for part in read.parts])
             self._flat_child("config", [part.config for part in read.parts], schemas.CONFIG)
             self._flat_child("file", [part.file for part in read.parts], schemas.FILE)
-            for alike in read.alike:
-                self._extracted(alike)
+            self._extracted(read)
             self._tombstones(read.runs, self._before, agent_tables)
         loads = [self._finish(table) for table in self._tables.values()]
         loads += [self.schema_rows(new_schemas), self.rejected_rows(rejected)]
@@ -182,17 +182,20 @@ class RunTables:
 
     # ── what was extracted ────────────────────────────────────────────────────────────────────────────────────
 
-    def _extracted(self, alike: Alike) -> None:
-        """The data and the field metadata of runs that are alike."""
-        path: tuple[str, ...] = (RUNS, "data") if self.data_table is None else (self.data_table(alike.agent_id),)
-        shape = Shape(self._schemas.get(alike.data_schema, ("", None))[1])
+    def _extracted(self, read: ReadRuns) -> None:
+        """The data and the field metadata of all runs."""
         data_rows: list[UInt64s] = []
-        if alike.data is not None:
-            self._data(alike.data, path, shape.element() if shape.is_list else shape, data_rows)
-        existing = np.sort(np.concatenate(data_rows)) if data_rows else np.array([], dtype=np.uint64)
-        for metadata in alike.metadata:
-            for batch in metadata.batches:
-                self._metadata_root(metadata.runs[batch.places], batch.root, existing)
+        metadata: list[FieldMetadata] = []
+        for alike in read.alike:
+            path: tuple[str, ...] = (RUNS, "data") if self.data_table is None else (self.data_table(alike.agent_id),)
+            shape = Shape(self._schemas.get(alike.data_schema, ("", None))[1])
+            if alike.data is not None:
+                self._data(alike.data, path, shape.element() if shape.is_list else shape, data_rows)
+            for documents in alike.metadata:
+                for batch in documents.batches:
+                    runs = documents.runs[batch.places]
+                    metadata += field_metadata(runs, self._run_keys.take(runs), batch.root)
+        self._metadata(metadata, data_rows)
 
     def _data(self, data: Documents, path: tuple[str, ...], shape: Shape, seen: list[UInt64s]) -> None:
         """The rows of data in the table at `path`, and below it; adds their keys to `seen`."""
@@ -271,81 +274,27 @@ class RunTables:
 
     # ── what is known about what was extracted ────────────────────────────────────────────────────────────────
 
-    def _metadata_root(self, runs: Int64s, root: Node, existing: UInt64s) -> None:
-        """Rows for the trees of field metadata of `runs`, and for their citations."""
-        run_keys_ = self._run_keys.take(runs)
-        nowhere = np.zeros(len(runs), dtype=np.int64)
-        tree = _Tree(runs, child_keys(run_keys_, ("field_metadata",)), "", "", nowhere, run_keys_, ("data",))
-        if root.elements is None:
-            # An object describes the one row of its run's data.
-            tree = tree._replace(rows=child_keys(run_keys_, ("data",)), since=())
-        self._metadata(root, tree, existing)
-
-    def _metadata(self, node: Node, tree: _Tree, existing: UInt64s) -> None:
-        """A row for every place of the tree that carries something (a confidence, say, or a reasoning), then below."""
-        attributes: list[tuple[str, str, pa.Array]] = [("value", kind, array) for kind, array in node.scalars.items()]
-        citations = None
-        for key, member in node.fields.items():
-            attributes += [(self._names.column((key,)), kind, array) for kind, array in member.scalars.items()]
-            if key == "citation" and member.elements is not None and _is_citation(member.elements.node):
-                citations = member.elements
-        if attributes or citations is not None:
-            self._metadata_rows(node.length, tree, attributes, citations, existing)
-        if node.elements is not None:
-            self._metadata(node.elements.node, tree.element(node.elements), existing)
-        for key, member in node.fields.items():
-            if citations is not None and member.elements is citations:
-                continue
-            below = Node(member.length, {}, member.fields, member.elements)  # its scalars were attributes
-            if below.fields or below.elements is not None:
-                self._metadata(below, tree.member(key), existing)
-
-    def _metadata_rows(
-        self,
-        length: int,
-        tree: _Tree,
-        attributes: list[tuple[str, str, pa.Array]],
-        citations: Elements | None,
-        existing: UInt64s,
-    ) -> None:
-        present = np.zeros(length, dtype=bool)
-        for _, _, array in attributes:
-            present |= pc.is_valid(array).to_numpy(zero_copy_only=False)
-        if citations is not None:
-            present[citations.parent] = True
-        places = np.flatnonzero(present)
-        if not len(places):
+    def _metadata(self, found: Sequence[FieldMetadata], data_rows: Sequence[UInt64s]) -> None:
+        """`extraction_runs__field_metadata`, and below it the citations; `data_rows` are the keys of the data."""
+        if not found:
             return
-        chosen = pa.array(places)
-        keys = tree.keys.take(places)
-        runs = tree.runs[places]
+        rows = concat_metadata(found)
         table = self._child((RUNS, "field_metadata"), RUNS)
-        where = _Rows(runs, keys, self._run_ids.take(pa.array(runs)), tree.position[places])
-        piece, row_ids = self._piece(table, where)
-        path = tree.path if isinstance(tree.path, str) else tree.path.take(chosen)
-        piece.keys["field_path"] = pa.repeat(path, len(places)) if isinstance(path, str) else path
-        piece.keys["field_name"] = pa.repeat(tree.name, len(places))
-        rows = tree.rows.take(places)
-        known = _contains(existing, rows.high)
-        ids = encode(rows)
-        piece.keys["data_row_id"] = ids if known.all() else pc.if_else(pa.array(known), ids, None)
+        where = _Rows(rows.runs, rows.keys, self._run_ids.take(pa.array(rows.runs)), rows.position)
+        piece, ids = self._piece(table, where)
+        there = _contains(np.sort(np.concatenate(data_rows)), rows.data_rows.high) if data_rows else np.array([False])
+        piece.keys |= {
+            "field_path": rows.path,
+            "field_name": rows.name,
+            "data_row_id": pc.if_else(pa.array(np.broadcast_to(there, len(ids))), encode(rows.data_rows), None),
+        }
         shape = Shape(schemas.FIELD_METADATA)
-        for column, kind, array in attributes:
-            piece.add(column, kind, array.take(chosen), shape.member(column).data_type)
-        if citations is not None:
-            rank = np.cumsum(present) - 1
-            moved = Elements(rank[citations.parent], citations.index, citations.node)
-            self._list(
-                (RUNS, "field_metadata", "citation"),
-                table.name,
-                moved,
-                runs,
-                keys,
-                row_ids,
-                ("citation",),
-                shape.member("citation").element(),
-                [],
-            )
+        for (key, kind), array in rows.attributes.items():
+            piece.add(self._names.column((key,)), kind, array, shape.member(key).data_type)
+        if rows.citations is not None:
+            path, step = (RUNS, "field_metadata", "citation"), ("citation",)
+            cited = shape.member("citation").element()
+            self._list(path, table.name, rows.citations, rows.runs, rows.keys, ids, step, cited, [])
 
     # ── keys, tombstones, names ───────────────────────────────────────────────────────────────────────────────
 
@@ -447,65 +396,12 @@ def agent_table(tables: dict[str, str], agent_id: str, name: str, naming: Naming
     return tables[agent_id]
 
 
-class _Tree(NamedTuple):
-    """A place in the trees of field metadata: whose it is, what it is called, and which data row it speaks of.
-
-    `position` is that of the list element it belongs to (0 outside of lists), `rows` are the keys of the data
-    rows that hold the value, `since` the path from there.
-    """
-
-    runs: Int64s
-    keys: Keys
-    path: Any
-    name: str
-    position: Int64s
-    rows: Keys
-    since: tuple[str, ...]
-
-    def member(self, key: str) -> _Tree:
-        return self._replace(
-            keys=child_keys(self.keys, (key,)),
-            path=_dotted(self.path, key),
-            name=f"{self.name}.{key}" if self.name else key,
-            since=(*self.since, key),
-        )
-
-    def element(self, elements: Elements) -> _Tree:
-        parent = pa.array(elements.parent)
-        path = self.path if isinstance(self.path, str) else self.path.take(parent)
-        index = pa.array(elements.index).cast(pa.string())
-        return _Tree(
-            self.runs[elements.parent],
-            child_keys(self.keys.take(elements.parent), ("[]",), elements.index),
-            _dotted(path, index),
-            self.name,
-            elements.index,
-            child_keys(self.rows.take(elements.parent), self.since, elements.index),
-            (),
-        )
-
-
 def _contains(members: UInt64s, values: UInt64s) -> npt.NDArray[np.bool_]:
     """Which of the values are among the sorted members."""
     if not len(members):
         return np.zeros(len(values), dtype=bool)
     places = np.minimum(np.searchsorted(members, values), len(members) - 1)
     return np.equal(members[places], values)
-
-
-def _dotted(path: Any, step: Any) -> Any:
-    if isinstance(path, str) and (not path or isinstance(step, str)):
-        return f"{path}.{step}" if path else step
-    return pc.binary_join_element_wise(path, step, ".")
-
-
-def _is_citation(node: Node) -> bool:
-    """Whether the elements of a list named `citation` are citations, not the metadata of a field of that name."""
-    members = [node.fields.get(name) for name in ("page", "matching_text", "bounding_boxes")]
-    if any(member is not None and (member.scalars or member.elements) for member in members):
-        return True
-    dimensions = node.fields.get("page_dimensions")
-    return dimensions is not None and any(size.scalars for size in dimensions.fields.values())
 
 
 def _add_flat(piece: Piece, names: Names, path: tuple[str, ...], rows: Sequence[Fields | None], shape: Shape) -> None:

@@ -1,0 +1,71 @@
+"""What the resources share while they are extracted together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import dlt
+
+from .changes import Agent, Chunk, read_agents
+from .client import LlamaCloudClient, RequestBudget
+from .parsing import Parser
+from .reading import ReadRuns, read_runs
+from .tables import LoadTable, RunTables, agent_table
+
+
+class Sync:
+    """The request budget, the agents (asked for once), the tables and the counts of one extraction."""
+
+    def __init__(self, budget: RequestBudget) -> None:
+        self.budget = budget
+        self.loaded = 0
+        self.rejected = 0
+        self.missing: list[str] = []
+        self._parser = Parser()
+        self._names: dict[str, str] = {}
+        self._rows: dict[str, int] = {}
+        self._tables: RunTables | None = None
+        self._agents: asyncio.Task[list[Agent]] | None = None
+
+    async def agents(self, client: LlamaCloudClient) -> list[Agent]:
+        """The project's agents; whichever resource needs them first asks for them."""
+        if self._agents is None:
+            self._agents = asyncio.ensure_future(read_agents(client))
+        found = await self._agents
+        self._names = {agent.id: agent.name for agent in found}
+        return found
+
+    def read(self, chunk: Chunk) -> ReadRuns:
+        """Parses a chunk's runs, which needs no knowledge of the tables there are."""
+        return read_runs(chunk.runs, self._parser)
+
+    def tables(self, schema: dlt.Schema) -> RunTables:
+        """What makes the tables, for all that is extracted."""
+        if self._tables is None:
+            self._tables = RunTables(schema)
+        return self._tables
+
+    def data_table(self, given: dict[str, str], schema: dlt.Schema) -> Callable[[str], str]:
+        """What names an agent's data table; `given` are the names so far, by agent id."""
+
+        def name(agent_id: str) -> str:
+            return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
+
+        return name
+
+    def count(self, table: LoadTable) -> None:
+        """Counts the rows of a table that goes into the load."""
+        if table.rows:
+            self._rows[table.name] = self._rows.get(table.name, 0) + table.rows
+
+    def metrics(self) -> dict[str, Any]:
+        """The counts so far, as the resources' custom metrics in dlt's trace."""
+        return {
+            "loaded": self.loaded,
+            "rejected": self.rejected,
+            "missing": list(self.missing),
+            "requests": self.budget.requests,
+            "tables": dict(self._rows),
+        }
