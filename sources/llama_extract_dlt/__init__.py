@@ -7,12 +7,10 @@ pipeline = dlt.pipeline("extractions", destination="duckdb", dataset_name="llama
 pipeline.run(llama_extract(agents=["Invoices"]))
 """
 
-import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Annotated, Any, Literal
-from weakref import WeakKeyDictionary
 
 import dlt
 from dlt.common.configuration.specs.base_configuration import NotResolved
@@ -27,7 +25,7 @@ from .loading import as_items
 from .parsing import give_back_memory
 from .reading import ReadRuns
 from .settings import own_setting
-from .sync import Sync
+from .sync import Sync, in_own_loop
 from .tables import AGENTS, RUNS
 
 __all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
@@ -119,17 +117,26 @@ def llama_extract(
         )
 
     connect(RequestBudget(requests_per_minute))  # so that a setting that cannot be used is reported before a run starts
-    syncs: WeakKeyDictionary[asyncio.AbstractEventLoop, Sync] = WeakKeyDictionary()
+    syncs: dict[str, Sync] = {}
 
     def sync() -> Sync:
-        """What the resources share while they are extracted together, which dlt does in one event loop."""
-        return syncs.setdefault(asyncio.get_running_loop(), Sync(RequestBudget(requests_per_minute)))
+        """What the resources share while they are extracted together, which is into one load package."""
+        load_id = dlt.current.load_package_state()["load_id"]
+        if load_id not in syncs:
+            syncs.clear()
+            syncs[load_id] = Sync(RequestBudget(requests_per_minute))
+        return syncs[load_id]
 
     @dlt.resource(name="_agents", selected=False)
-    async def agent_feed() -> AsyncIterator[tuple[Sync, list[Agent]]]:
-        async with connect(sync().budget) as client:
-            found = await sync().agents(client)
-            yield sync(), select_agents(found, wanted) if wanted else found
+    def agent_feed() -> Iterator[tuple[Sync, list[Agent]]]:
+        shared = sync()
+
+        async def feed() -> AsyncGenerator[tuple[Sync, list[Agent]], None]:
+            async with connect(shared.budget) as client:
+                found = await shared.agents(client)
+                yield shared, select_agents(found, wanted) if wanted else found
+
+        yield from in_own_loop(feed())
 
     @dlt.transformer(data_from=agent_feed, name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents(fed: tuple[Sync, list[Agent]]) -> Iterator[Any]:
@@ -140,29 +147,33 @@ def llama_extract(
         dlt.current.resource_metrics().update(shared.metrics())
 
     @dlt.resource(name="_runs", selected=False)
-    async def run_feed() -> AsyncIterator[tuple[Sync, Chunk, ReadRuns]]:
+    def run_feed() -> Iterator[tuple[Sync, Chunk, ReadRuns]]:
         shared = sync()
-        async with connect(shared.budget) as client:
-            selected: Sequence[Agent] = []
-            if wanted:
-                selected = select_agents(await shared.agents(client), wanted)
-            elif not runs and not jobs:
-                selected = await shared.agents(client)
-            if data_tables == "per_agent":
-                await shared.agents(client)  # for their names
-            chunks = read_chunks(
-                client,
-                selected,
-                runs,
-                jobs,
-                page_size=page_size,
-                chunk_runs=chunk_size,
-                concurrency=max_concurrency,
-                lookup_files=lookup_files,
-            )
-            async with aclosing(read_ahead(chunks, shared.read)) as ahead:
-                async for chunk, read in ahead:
-                    yield shared, chunk, read
+
+        async def feed() -> AsyncGenerator[tuple[Sync, Chunk, ReadRuns], None]:
+            async with connect(shared.budget) as client:
+                selected: Sequence[Agent] = []
+                if wanted:
+                    selected = select_agents(await shared.agents(client), wanted)
+                elif not runs and not jobs:
+                    selected = await shared.agents(client)
+                if data_tables == "per_agent":
+                    await shared.agents(client)  # for their names
+                chunks = read_chunks(
+                    client,
+                    selected,
+                    runs,
+                    jobs,
+                    page_size=page_size,
+                    chunk_runs=chunk_size,
+                    concurrency=max_concurrency,
+                    lookup_files=lookup_files,
+                )
+                async with aclosing(chunks), aclosing(read_ahead(chunks, shared.read)) as ahead:
+                    async for chunk, read in ahead:
+                        yield shared, chunk, read
+
+        yield from in_own_loop(feed())
 
     @dlt.transformer(data_from=run_feed, name=RUNS, write_disposition="merge", primary_key="id")
     def extraction_runs(fed: tuple[Sync, Chunk, ReadRuns]) -> Iterator[Any]:

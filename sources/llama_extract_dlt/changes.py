@@ -86,14 +86,14 @@ async def read_chunks(
     chunk_runs: int = settings.CHUNK_RUNS,
     concurrency: int = settings.MAX_CONCURRENCY,
     lookup_files: bool = True,
-) -> AsyncIterator[Chunk]:
+) -> AsyncGenerator[Chunk, None]:
     """All runs of `agents`, those with `run_ids` and those of `job_ids`, each run once.
 
     Requests run ahead of what is consumed, at most `concurrency` of them; the order is always the same. The
     last chunk may be empty. With `lookup_files`, runs that name a file without describing it get its record.
     """
     seen: set[str] = set()
-    chunk, limit = Chunk(), settings.FIRST_CHUNK_BYTES
+    chunk = Chunk()
 
     async def complete() -> Chunk:
         if lookup_files:
@@ -116,9 +116,9 @@ async def read_chunks(
                     seen.add(found.id)
                     chunk.runs.append(found)
                     chunk.size += found.size
-                if len(chunk.runs) >= chunk_runs or chunk.size >= limit:
+                if len(chunk.runs) >= chunk_runs or chunk.size >= settings.CHUNK_BYTES:
                     yield await complete()
-                    chunk, limit = Chunk(), settings.CHUNK_BYTES
+                    chunk = Chunk()
         yield await complete()
 
 

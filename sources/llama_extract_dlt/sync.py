@@ -1,10 +1,12 @@
-"""What the resources share while they are extracted together."""
+"""What the resources share while they are extracted together, and how asynchronous reading feeds them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 import dlt
 
@@ -13,6 +15,31 @@ from .client import LlamaCloudClient, RequestBudget
 from .parsing import Parser
 from .reading import ReadRuns, read_runs
 from .tables import LoadTable, RunTables, agent_table
+
+_T = TypeVar("_T")
+
+
+def in_own_loop(items: AsyncGenerator[_T, None]) -> Iterator[_T]:
+    """The items of an asynchronous generator that runs in an event loop and a thread of its own.
+
+    dlt would run it, too, but when a load fails it stops its loop with the requests under way, and logs that for
+    every one of them. Here everything is closed in order, whatever happens.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="llama-extract", daemon=True)
+    thread.start()
+    try:
+        while True:
+            try:
+                item = asyncio.run_coroutine_threadsafe(anext(items), loop).result()
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        asyncio.run_coroutine_threadsafe(items.aclose(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 class Sync:
@@ -27,13 +54,21 @@ class Sync:
         self._names: dict[str, str] = {}
         self._rows: dict[str, int] = {}
         self._tables: RunTables | None = None
-        self._agents: asyncio.Task[list[Agent]] | None = None
+        self._agents: Future[list[Agent]] | None = None
+        self._lock = threading.Lock()
 
     async def agents(self, client: LlamaCloudClient) -> list[Agent]:
-        """The project's agents; whichever resource needs them first asks for them."""
-        if self._agents is None:
-            self._agents = asyncio.ensure_future(read_agents(client))
-        found = await self._agents
+        """The project's agents; whichever resource needs them first asks for them, the other waits."""
+        with self._lock:
+            mine = self._agents is None
+            answer = self._agents = self._agents or Future()
+        if mine:
+            try:
+                answer.set_result(await read_agents(client))
+            except BaseException as error:
+                answer.set_exception(error)
+                raise
+        found = await asyncio.wrap_future(answer)
         self._names = {agent.id: agent.name for agent in found}
         return found
 
