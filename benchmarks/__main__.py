@@ -27,6 +27,7 @@ NAMES = {
     "ours": "this source",
     "rest_api": "(a) dlt rest_api",
     "rest_api_tuned": "(b) dlt rest_api, tuned",
+    "rest_api_tuned_more": "(b+) schema as JSON, too",
     "vendor": "(c) llama-cloud + read_json",
     "floor": "floor: parse, Parquet, DuckDB",
 }

@@ -335,7 +335,8 @@ def show_demo(pipeline: dlt.Pipeline) -> None:
     if pipeline.destination.destination_type == "dlt.destinations.duckdb":
         credentials: Any = pipeline.destination_client().config.credentials
         query = f"duckdb.connect('{credentials.database}').sql('from {pipeline.dataset_name}.extraction_runs').show()"
-        say(f'  look around     {Path(sys.executable).name} -c "import duckdb; {query}"')
+        python = min(sys.executable, os.path.relpath(sys.executable), key=len)
+        say(f'  look around     {python} -c "import duckdb; {query}"')
     say("  your own runs   LLAMA_CLOUD_API_KEY=llx-... python pipelines/runs.py")
 
 
