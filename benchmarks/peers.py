@@ -7,7 +7,6 @@ seconds, peak memory in MB, tables, rows.
 import json
 import os
 import resource
-import runpy
 import sys
 import time
 from collections.abc import Callable
