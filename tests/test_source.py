@@ -141,6 +141,14 @@ def test_only_the_agents_can_be_loaded(cloud: Emulator, warehouse: Make) -> None
     assert len(cloud.requests) == 1
 
 
+def test_a_resource_can_be_looked_at_without_a_pipeline(cloud: Emulator) -> None:
+    source = llama_extract(api_key=cloud.api_key, base_url=cloud.base_url, agents="Invoices")
+    agents = next(iter(source.extraction_agents))
+    assert agents.column("name").to_pylist() == ["Invoices"]
+    runs = next(iter(source.extraction_runs))
+    assert set(runs.column("id").to_pylist()) == {run["id"] for run in cloud.runs(agent_named(cloud, "Invoices")["id"])}
+
+
 def test_a_source_can_be_run_twice(cloud: Emulator, warehouse: Make) -> None:
     house = warehouse(cloud)
     source = llama_extract(api_key=cloud.api_key, base_url=cloud.base_url)

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 import dlt
 from dlt.common.configuration.specs.base_configuration import NotResolved
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
@@ -86,10 +87,10 @@ def llama_extract(
         ConfigurationError: a setting is missing or cannot be used; nothing was sent.
         LlamaExtractError: while loading; its subclasses say what went wrong.
     """
-    # Copies: `None` and the empty list both mean "not asked for".
-    wanted = list(agents or [])
-    runs = checked_ids(run_ids or [], "run ID")
-    jobs = checked_ids(job_ids or [], "job ID")
+    # One name is as good as a list of one; `None` and the empty list both mean "not asked for".
+    wanted = [agents] if isinstance(agents, str) else list(agents or [])
+    runs = checked_ids([run_ids] if isinstance(run_ids, str) else run_ids or [], "run ID")
+    jobs = checked_ids([job_ids] if isinstance(job_ids, str) else job_ids or [], "job ID")
     if chunk_size < 1 or page_size < 1:
         raise ConfigurationError("chunk_size and page_size must be at least 1")
     if data_tables not in ("shared", "per_agent"):
@@ -121,7 +122,10 @@ def llama_extract(
 
     def sync() -> Sync:
         """What the resources share while they are extracted together, which is into one load package."""
-        load_id = dlt.current.load_package_state()["load_id"]
+        try:
+            load_id = dlt.current.load_package_state()["load_id"]
+        except CurrentLoadPackageStateNotAvailable:  # somebody looks at a resource without a pipeline
+            return Sync(RequestBudget(requests_per_minute))
         if load_id not in syncs:
             syncs.clear()
             syncs[load_id] = Sync(RequestBudget(requests_per_minute))
