@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, TypeVar
 
 import dlt
@@ -30,8 +30,11 @@ def in_own_loop(items: AsyncGenerator[_T, None]) -> Iterator[_T]:
     thread.start()
     try:
         while True:
+            answer = asyncio.run_coroutine_threadsafe(anext(items), loop)
+            while not wait([answer], timeout=0.5).done:
+                pass  # now and then awake: a thread that only waits may never see the signal to stop
             try:
-                item = asyncio.run_coroutine_threadsafe(anext(items), loop).result()
+                item = answer.result()
             except StopAsyncIteration:
                 return
             yield item
