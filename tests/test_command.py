@@ -60,6 +60,8 @@ class Command:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
+            # Whoever starts the tests in the background has Ctrl-C ignored, and so would the command.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         self.started.append(process)
         return process
