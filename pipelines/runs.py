@@ -15,12 +15,11 @@ import json
 import logging
 import os
 import signal
-import sqlite3
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -52,7 +51,9 @@ from dlt.common.runtime.collector import LogCollector  # noqa: E402
 from dlt.common.runtime.collector_base import Collector  # noqa: E402
 from dlt.destinations.exceptions import DatabaseException  # noqa: E402
 
-from llama_extract_dlt import ConfigurationError, LlamaExtractError, llama_extract  # noqa: E402
+from llama_extract_dlt import ConfigurationError, LlamaExtractError, llama_extract, load  # noqa: E402
+from llama_extract_dlt.running import only_process  # noqa: E402
+from llama_extract_dlt.settings import CHUNK_SIZE  # noqa: E402
 
 DEMO_RUNS = 300
 
@@ -86,6 +87,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--agent", action="append", default=[], metavar="ID|NAME", help="this agent's runs (repeatable)")
     what.add_argument("--run-id", action="append", default=[], metavar="ID", help="this run (repeatable)")
     what.add_argument("--job-id", action="append", default=[], metavar="ID", help="this job's run (repeatable)")
+    what.add_argument("--since", metavar="TIME", help="only runs updated from then on, as 2026-01-31 or with a time")
+    what.add_argument("--until", metavar="TIME", help="only runs updated before then")
+    how = parser.add_argument_group("how")
+    how.add_argument("--full-scan", action="store_true", help="compare all runs; finds edits of old runs and deletions")
+    how.add_argument("--refresh", action="store_true", help="drop all tables and what is known, and load anew")
+    how.add_argument(
+        "--chunk-size", type=int, default=CHUNK_SIZE, metavar="N", help="runs to commit at a time (%(default)s)"
+    )
+    how.add_argument("--dry-run", action="store_true", help="say what would be read; load nothing")
     where = parser.add_argument_group("where to")
     where.add_argument("--destination", default="duckdb", metavar="NAME", help="a dlt destination (default: duckdb)")
     where.add_argument("--dataset", default="llama_extract", metavar="NAME", help="default: llama_extract")
@@ -101,21 +111,22 @@ def run(options: argparse.Namespace) -> int:
     began = time.monotonic()
     # Made-up runs must never mix with real ones: the demo has a pipeline, and with it a database, of its own.
     name = "llama_extract_demo" if options.demo else "llama_extract"
-    arguments: dict[str, Any] = {}
-    if options.demo or options.agent or options.run_id or options.job_id:
-        # What is chosen here replaces what is configured, all three together.
-        arguments = {"agents": options.agent, "run_ids": options.run_id, "job_ids": options.job_id}
+    arguments = source_arguments(options)
     with ExitStack() as stack:
         if options.demo:
             arguments |= stack.enter_context(demo_service())
         source = llama_extract(**arguments)
         check_dataset(options.dataset, source)
-        stack.enter_context(alone(name))
+        folder = Path(get_dlt_pipelines_dir())
+        busy = LlamaExtractError(f"another run is at work in {folder / name}: wait for its end")
+        stack.enter_context(only_process(folder / f"{name}.lock", busy))
         spare_memory(options.destination)
         pipeline = fresh_pipeline(name, options)
-        info = pipeline.run(source, credentials=duckdb_credentials(pipeline))
-        info.raise_on_failed_jobs()
-        summary = summarize(source, info.loads_ids, time.monotonic() - began)
+        if options.dry_run:
+            return dry_run(pipeline, source, options)
+        refresh = "drop_sources" if options.refresh else None
+        loads = [load_id for info in load(pipeline, source, refresh=refresh) for load_id in info.loads_ids]
+        summary = summarize(source, loads, time.monotonic() - began)
         complete = report(summary, options.quiet)
         if options.demo and not options.quiet:
             show_demo(pipeline)
@@ -124,27 +135,21 @@ def run(options: argparse.Namespace) -> int:
     return OK if complete else INCOMPLETE
 
 
+def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """The source's arguments that the command line has; the rest comes from dlt's configuration."""
+    arguments: dict[str, Any] = {"chunk_size": options.chunk_size}
+    if options.demo or options.agent or options.run_id or options.job_id:
+        # What is chosen here replaces what is configured, all three together.
+        arguments |= {"agents": options.agent, "run_ids": options.run_id, "job_ids": options.job_id}
+    arguments |= {name: value for name in ("since", "until") if (value := getattr(options, name)) is not None}
+    return arguments | ({"full_scan": True} if options.full_scan else {})
+
+
 def check_dataset(name: str, source: Any) -> None:
     """Refuses a name that dlt would quietly load under another."""
     normal = source.schema.naming.normalize_table_identifier(name) if name.strip() else "llama_extract"
     if name != normal:
         raise ConfigurationError(f"{name!r} cannot be a dataset's name: take --dataset {normal}")
-
-
-@contextmanager
-def alone(name: str) -> Iterator[None]:
-    """Keeps out a second run of the pipeline, which would take away the first one's working folder."""
-    folder = Path(get_dlt_pipelines_dir())
-    folder.mkdir(parents=True, exist_ok=True)
-    # SQLite's lock works everywhere, and ends with the process, however that ends.
-    with closing(sqlite3.connect(folder / f"{name}.lock", timeout=0, isolation_level=None)) as lock:
-        try:
-            lock.execute("begin exclusive")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            raise LlamaExtractError(f"another run is at work in {folder / name}: wait for its end") from None
-        yield
 
 
 def spare_memory(destination: str) -> None:
@@ -161,22 +166,55 @@ def fresh_pipeline(name: str, options: argparse.Namespace) -> dlt.Pipeline:
     keeps apart what goes to different destinations, datasets and working directories.
     """
     dlt.pipeline(name).drop()
-    return dlt.pipeline(name, destination=options.destination, dataset_name=options.dataset, progress=progress(options))
+    pipeline = dlt.pipeline(
+        name, destination=options.destination, dataset_name=options.dataset, progress=progress(options)
+    )
+    if pipeline.destination.destination_type == "dlt.destinations.duckdb":
+        keep_names_apart(pipeline)
+    return pipeline
 
 
-def duckdb_credentials(pipeline: dlt.Pipeline) -> dict[str, Any] | None:
-    """How to open a DuckDB file that is named like the dataset, as by default; None for anything else.
+def keep_names_apart(pipeline: dlt.Pipeline) -> None:
+    """Lets the dataset have the name of the DuckDB file, as by default.
 
     DuckDB names a catalog after its file, and then finds `llama_extract.table` ambiguous, which dlt writes everywhere.
     So the catalog gets another name for as long as it is open.
     """
-    if pipeline.destination.destination_type != "dlt.destinations.duckdb":
-        return None
     credentials: Any = pipeline.destination_client().config.credentials
-    if Path(credentials.database).name.split(".")[0] != pipeline.dataset_name:
-        return None
-    rename = f'alter database if exists "{pipeline.dataset_name}" set alias to "{pipeline.dataset_name}_file"'
-    return {"database": credentials.database, "statements": [*(credentials.statements or []), rename]}
+    if Path(credentials.database).name.split(".")[0] == pipeline.dataset_name:
+        rename = f'alter database if exists "{pipeline.dataset_name}" set alias to "{pipeline.dataset_name}_file"'
+        statements = [*(credentials.statements or []), rename]
+        pipeline.destination.config_params["credentials"] = {
+            "database": credentials.database,
+            "statements": statements,
+        }
+
+
+def dry_run(pipeline: dlt.Pipeline, source: Any, options: argparse.Namespace) -> int:
+    """Says what a load would read, and loads nothing."""
+    pipeline.sync_destination()
+    plans = [agent_plan._asdict() for agent_plan in source.resources["sync_plan"]]
+    by_id = len(options.run_id) + len(options.job_id)
+    requests = 1 + by_id + sum(agent_plan["requests"] for agent_plan in plans)
+    more = any(agent_plan["at_least"] for agent_plan in plans)
+    if not options.quiet:
+        rows = [
+            [
+                row["agent"],
+                row["reading"],
+                f"{row['runs']:,}{'+' * row['at_least']}",
+                f"{row['requests']:,}{'+' * row['at_least']}",
+            ]
+            for row in plans
+        ]
+        if rows:
+            say(grid(["agent", "would read", "runs", "requests"], rows))
+        if by_id:
+            say(f"{by_id:,} runs by their IDs or jobs, a request each")
+        say(f"nothing was loaded; a load would take {'at least ' * more}{requests:,} requests")
+    if options.json:
+        print(json.dumps({"agents": plans, "requests": requests, "at_least": more}), flush=True)
+    return OK
 
 
 def summarize(source: Any, load_ids: Sequence[str], seconds: float) -> dict[str, Any]:
@@ -185,7 +223,9 @@ def summarize(source: Any, load_ids: Sequence[str], seconds: float) -> dict[str,
     reports = [resource.custom_metrics for resource in source.resources.values() if resource.custom_metrics]
     counts = max(reports, key=lambda report: (report["requests"], sum(report["tables"].values())))
     return {
-        "runs": {name: counts[name] for name in ("loaded", "rejected", "missing")},
+        "runs": counts["runs"],
+        "agents": counts["agents"],
+        "unreadable": counts["unreadable"],
         "tables": dict(sorted(counts["tables"].items())),
         "requests": counts["requests"],
         "seconds": round(seconds, 3),
@@ -203,17 +243,25 @@ def say(line: str) -> None:
 
 def report(summary: dict[str, Any], quiet: bool) -> bool:
     """Tells a person what the load did; whether all that was asked for is there."""
-    runs, tables = summary["runs"], summary["tables"]
+    runs, tables, agents = summary["runs"], summary["tables"], summary["agents"]
+    kinds = ("new", "updated", "unchanged", "deleted")
     if not quiet:
+        rows = [[counts["name"], *(counts[kind] for kind in (*kinds, "requests"))] for counts in agents.values()]
+        rows = [row for row in sorted(rows) if any(row[1:5])]
+        if len(rows) > 1:
+            say(grid(["agent", *kinds, "requests"], rows))
+        counted = ", ".join(f"{runs[kind]:,} {kind}" for kind in kinds if runs[kind]) or "no runs"
         say(
-            f"{runs['loaded']:,} runs loaded ({sum(tables.values()):,} rows in {len(tables)} tables) "
+            f"{counted} ({sum(tables.values()):,} rows in {len(tables)} tables) "
             f"in {summary['seconds']:.1f} s with {summary['requests']:,} requests"
         )
     if runs["rejected"]:
         say(f"{runs['rejected']:,} could not be read as runs: see the table extraction_runs__rejected")
     for run_or_job in runs["missing"]:
         say(f"not found: {run_or_job}")
-    return not (runs["rejected"] or runs["missing"])
+    for agent_id, reason in summary["unreadable"].items():
+        say(f"agent {agent_id} could not be read: {reason}")
+    return not (runs["rejected"] or runs["missing"] or summary["unreadable"])
 
 
 class Counter(Collector):

@@ -132,7 +132,7 @@ def test_a_load_says_as_json_what_it_did_and_a_second_one_changes_nothing(tmp_pa
         assert "\r" not in err
         house = command.warehouse()
         assert summary["tables"] == {table: len(house.rows(table)) for table in house.tables()}
-        assert summary["runs"] == {"loaded": 25, "rejected": 0, "missing": []}
+        assert summary["runs"] == {"new": 25, "updated": 0, "unchanged": 0, "deleted": 0, "rejected": 0, "missing": []}
         assert summary["requests"] == len(cloud.requests)
         assert summary["seconds"] > 0
         assert [(load_id,) for load_id in summary["load_ids"]] == house.sql("select load_id from _dlt_loads")
@@ -147,7 +147,14 @@ def test_what_was_asked_for_and_is_not_there_is_named_even_when_quiet(cloud: Emu
     chosen = ["--run-id", first["id"], "--run-id", no_run, "--job-id", second["job_id"], "--job-id", no_job]
     code, out, err = command("-q", "--json", *chosen)
     assert code == 3
-    assert json.loads(out)["runs"] == {"loaded": 2, "rejected": 0, "missing": [no_run, no_job]}
+    assert json.loads(out)["runs"] == {
+        "new": 2,
+        "updated": 0,
+        "unchanged": 0,
+        "deleted": 0,
+        "rejected": 0,
+        "missing": [no_run, no_job],
+    }
     assert err == f"not found: {no_run}\nnot found: {no_job}\n"
     assert {row["id"] for row in command.warehouse().rows("extraction_runs")} == {first["id"], second["id"]}
 
@@ -156,7 +163,14 @@ def test_what_is_no_run_is_counted_and_the_rest_loads(cloud: Emulator, command: 
     cloud.add_raw_item(cloud.agents()[0]["id"], b'{"status": "SUCCESS"}')
     code, out, err = command("--json")
     assert code == 3
-    assert json.loads(out)["runs"] == {"loaded": 12, "rejected": 1, "missing": []}
+    assert json.loads(out)["runs"] == {
+        "new": 12,
+        "updated": 0,
+        "unchanged": 0,
+        "deleted": 0,
+        "rejected": 1,
+        "missing": [],
+    }
     assert "1 could not be read" in err
 
 

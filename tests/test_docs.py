@@ -104,7 +104,7 @@ def test_the_load_that_the_readme_starts_with_works(cloud: Emulator, tmp_path: P
     ended = run_command(*arguments.split(), "--json", cloud=cloud, folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
     (agent,) = [agent for agent in cloud.agents() if agent["name"] == "Invoices"]
-    assert json.loads(ended.stdout)["runs"]["loaded"] == len(cloud.runs(agent["id"]))
+    assert json.loads(ended.stdout)["runs"]["new"] == len(cloud.runs(agent["id"]))
     (summary,) = [json.loads(example.text) for example in examples("json")]
     assert set(json.loads(ended.stdout)) == set(summary)
     assert set(json.loads(ended.stdout)["runs"]) == set(summary["runs"])

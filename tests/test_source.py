@@ -45,8 +45,8 @@ def test_everything_is_loaded_when_nothing_is_asked_for(cloud: Emulator, warehou
     house = warehouse(cloud)
     counts = house.load()
     assert loaded_ids(house) == {run["id"] for run in cloud.runs()}
-    assert counts["loaded"] == len(cloud.runs())
-    assert counts["missing"] == []
+    assert counts["runs"]["new"] == len(cloud.runs())
+    assert counts["runs"]["missing"] == []
     named = {row["name"] for row in house.rows("extraction_agents")}
     assert named == {"Default"} | {agent["name"] for agent in cloud.agents()}
 
@@ -96,7 +96,7 @@ def test_run_ids_are_fetched_once_each_and_nothing_else(cloud: Emulator, warehou
     house = warehouse(cloud)
     counts = house.load(run_ids=[first, second, first.upper()], lookup_files=False)
     assert loaded_ids(house) == {first, second}
-    assert counts["loaded"] == 2
+    assert counts["runs"]["new"] == 2
     paths = [request.path.removeprefix("/api/v1/extraction/") for request in cloud.requests]
     assert sorted(paths) == sorted(["extraction-agents", f"runs/{first}", f"runs/{second}"])
 
@@ -106,7 +106,7 @@ def test_a_run_asked_for_by_id_by_job_and_by_agent_is_loaded_once(cloud: Emulato
     run = next(run for run in cloud.runs(invoices) if run["job_id"] and run["data"])
     house = warehouse(cloud)
     counts = house.load(run_ids=[run["id"]], job_ids=[run["job_id"]], agents=["Invoices"])
-    assert counts["loaded"] == len(cloud.runs(invoices))
+    assert counts["runs"]["new"] == len(cloud.runs(invoices))
     assert_same_data(house, run)
 
 
@@ -114,7 +114,7 @@ def test_unknown_run_and_job_ids_are_named_and_the_rest_loads(cloud: Emulator, w
     known, unknown_run, unknown_job = cloud.runs()[0]["id"], str(uuid.uuid4()), str(uuid.uuid4())
     house = warehouse(cloud)
     counts = house.load(run_ids=[unknown_run, known], job_ids=[unknown_job])
-    assert counts["missing"] == [unknown_run, unknown_job]
+    assert counts["runs"]["missing"] == [unknown_run, unknown_job]
     assert loaded_ids(house) == {known}
 
 
@@ -156,7 +156,7 @@ def test_a_source_can_be_run_twice(cloud: Emulator, warehouse: Make) -> None:
     added = cloud.add_run()
     house.pipeline.run(source)
     assert added["id"] in loaded_ids(house)
-    assert source.resources["extraction_runs"].custom_metrics["loaded"] == len(cloud.runs())
+    assert source.resources["extraction_runs"].custom_metrics["runs"]["new"] == 1
 
 
 def test_a_free_account_gets_its_pace_from_configuration(
@@ -402,7 +402,7 @@ def test_what_is_no_run_is_set_aside_and_the_rest_loads(cloud: Emulator, warehou
         cloud.add_raw_item(invoices["id"], raw)
     house = warehouse(cloud)
     counts = house.load()
-    assert counts["rejected"] == len(broken)
+    assert counts["runs"]["rejected"] == len(broken)
     assert loaded_ids(house) == {run["id"] for run in cloud.runs()}
     rows = house.rows("extraction_runs__rejected")
     assert {row["raw"].encode() for row in rows} == set(broken)
@@ -437,7 +437,7 @@ def test_a_failed_load_leaves_the_warehouse_as_it_was(cloud: Emulator, warehouse
     house.load()
     before = house.content()
     cloud.add_run()
-    cloud.fail(times=None, path="/runs", skip=2, status=403)
+    cloud.fail(times=None, path="/runs", skip=2, status=400)
     with pytest.raises(PipelineStepFailed):
         house.load()
     assert house.content() == before

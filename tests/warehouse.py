@@ -15,7 +15,7 @@ import duckdb
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import llama_extract
+from llama_extract_dlt import llama_extract, load
 
 NAMING = NamingConvention()
 KEYS = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_deleted"}
@@ -35,11 +35,12 @@ class Warehouse:
         self._rows: dict[str, list[Row]] = {}
 
     def load(self, **arguments: Any) -> dict[str, Any]:
-        """Runs the pipeline once; the source's own counts of it."""
+        """Loads all that the source has; the source's own counts of it."""
         arguments = {"api_key": self.cloud.api_key, "base_url": self.cloud.base_url} | arguments
         self._rows.clear()
         source = llama_extract(**arguments)
-        self.pipeline.run(source).raise_on_failed_jobs()
+        for _ in load(self.pipeline, source):
+            pass
         return source.resources["extraction_runs"].custom_metrics
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
@@ -69,9 +70,12 @@ class Warehouse:
             return [name for name in self._names(connection) if not name.startswith("_dlt")]
 
     def content(self) -> dict[str, Counter[str]]:
-        """Everything in the warehouse, for comparing two moments."""
+        """Everything in the warehouse but which load it is from, for comparing two moments."""
         return {
-            name: Counter(repr({k: v for k, v in sorted(row.items()) if v is not None}) for row in self.rows(name))
+            name: Counter(
+                repr({k: v for k, v in sorted(row.items()) if v is not None and k != "_dlt_load_id"})
+                for row in self.rows(name)
+            )
             for name in self.tables()
         }
 

@@ -8,28 +8,29 @@ pipeline.run(llama_extract(agents=["Invoices"]))
 """
 
 import os
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 import dlt
 from dlt.common.configuration.specs.base_configuration import NotResolved
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.common.typing import TSecretStrValue
 from dlt.extract import DltResource
 
 from . import settings
-from .changes import Agent, Chunk, checked_ids, read_ahead, read_chunks, select_agents
+from .changes import checked_ids, checked_time
+from .chunks import Agent, Selection
 from .client import LlamaCloudClient, RequestBudget
 from .exceptions import ConfigurationError, LlamaExtractError
 from .loading import as_items
 from .parsing import give_back_memory
-from .reading import ReadRuns
+from .planning import AgentPlan
+from .running import load
 from .settings import own_setting
-from .sync import Sync, in_own_loop
+from .sync import Batch, Sync, current_load_id
 from .tables import AGENTS, RUNS
 
-__all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
+__all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract", "load"]
 
 
 @dlt.source(name="llama_extract", section="llama_extract")
@@ -37,6 +38,11 @@ def llama_extract(
     agents: Sequence[str] | None = None,
     run_ids: Sequence[str] | None = None,
     job_ids: Sequence[str] | None = None,
+    since: str | datetime | None = None,
+    until: str | datetime | None = None,
+    full_scan: bool = False,
+    full_scan_every: float = settings.FULL_SCAN_EVERY,
+    deleted_runs: Literal["flag", "remove", "ignore"] = "flag",
     api_key: Annotated[TSecretStrValue | None, NotResolved()] = dlt.secrets.value,
     base_url: Annotated[str | None, NotResolved()] = dlt.config.value,
     project_id: Annotated[str | None, NotResolved()] = dlt.config.value,
@@ -47,15 +53,15 @@ def llama_extract(
     max_tries: int = settings.MAX_TRIES,
     max_wait: float = settings.MAX_WAIT,
     page_size: int = settings.PAGE_SIZE,
-    chunk_size: int = settings.CHUNK_RUNS,
+    chunk_size: int | None = None,
     lookup_files: bool = True,
     data_tables: Literal["shared", "per_agent"] = "shared",
 ) -> Sequence[DltResource]:
     """Extraction runs of LlamaCloud, with their configs, files, data, confidences and citations in child tables.
 
-    Which runs: those with `run_ids`, those of `job_ids` and those of `agents` together; every run of every agent
-    of the project when none of the three is given. Each run is loaded once and merged on its id, so loading the
-    same runs again changes nothing.
+    Which runs: those with `run_ids`, those of `job_ids` and those of `agents` together; those of every agent of the
+    project when none of the three is given. Of agents, the first load reads all runs and later ones what is new or
+    has changed since, runs in flight included; docs/how-sync-works.md says how. Runs are merged on their id.
 
     Every argument can come from dlt's configuration instead, under `[sources.llama_extract]`.
 
@@ -63,6 +69,13 @@ def llama_extract(
         agents: ids or names of extraction agents.
         run_ids: UUIDs of runs.
         job_ids: UUIDs of extraction jobs.
+        since: of the agents, only runs with an `updated_at` from then on (ISO 8601, UTC if it does not say). Every page
+            is read for that, and what later loads have to read stays as it was.
+        until: only runs with an `updated_at` before then; see `since`.
+        full_scan: read all runs of the agents, load those that differ, and find those that were deleted.
+        full_scan_every: days after which a load is a full scan by itself; 0 for never.
+        deleted_runs: what becomes of runs that were deleted at the service: `flag` sets `_deleted_at`, `remove` takes
+            their rows out of all tables, `ignore` does nothing.
         api_key: the LlamaCloud key; `LLAMA_CLOUD_API_KEY` is read when dlt's secrets have none.
         base_url: the service's address; `LLAMA_CLOUD_BASE_URL`, then North America, when it is not set.
         project_id: passed to the API where it takes one, as is `organization_id`.
@@ -73,7 +86,8 @@ def llama_extract(
         max_tries: tries that a request gets before the load fails.
         max_wait: seconds that a request spends waiting between its tries before the load fails.
         page_size: runs to ask for a page.
-        chunk_size: runs turned into tables at a time; memory grows with it.
+        chunk_size: end the load after so many runs; the next one goes on from there. `load` does that until all is
+            loaded. When not set, one load has all.
         lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
             `file` of a run in favour of `file_id`); one more request for up to 100 such runs.
         data_tables: `shared` puts the data of all agents into `extraction_runs__data` and its child tables;
@@ -82,6 +96,7 @@ def llama_extract(
 
     Returns:
         Two resources: `extraction_runs`, which fills the tables of runs and their children, and `extraction_agents`.
+        A third one, `sync_plan`, is not loaded: iterating over it is a dry run, a row an agent.
 
     Raises:
         ConfigurationError: a setting is missing or cannot be used; nothing was sent.
@@ -91,10 +106,31 @@ def llama_extract(
     wanted = [agents] if isinstance(agents, str) else list(agents or [])
     runs = checked_ids([run_ids] if isinstance(run_ids, str) else run_ids or [], "run ID")
     jobs = checked_ids([job_ids] if isinstance(job_ids, str) else job_ids or [], "job ID")
-    if chunk_size < 1 or page_size < 1:
+    if page_size < 1 or (chunk_size is not None and chunk_size < 1):
         raise ConfigurationError("chunk_size and page_size must be at least 1")
     if data_tables not in ("shared", "per_agent"):
         raise ConfigurationError(f"data_tables must be 'shared' or 'per_agent', not {data_tables!r}")
+    if deleted_runs not in ("flag", "remove", "ignore"):
+        raise ConfigurationError(f"deleted_runs must be 'flag', 'remove' or 'ignore', not {deleted_runs!r}")
+    if full_scan_every < 0:
+        raise ConfigurationError(f"full_scan_every must be 0 (never) or more days, not {full_scan_every}")
+    selection = Selection(
+        run_ids=runs,
+        job_ids=jobs,
+        since=checked_time(since, "since"),
+        until=checked_time(until, "until"),
+        full_scan=full_scan,
+        full_scan_every=full_scan_every,
+        deleted_runs=deleted_runs,
+        layout=data_tables,
+        page_size=page_size,
+        concurrency=max_concurrency,
+        lookup_files=lookup_files,
+    )
+    if selection.since and selection.until and selection.since >= selection.until:
+        raise ConfigurationError("since must be before until")
+    if selection.windowed and full_scan:
+        raise ConfigurationError("full_scan reads all runs: leave out since and until")
     key = api_key or own_setting("api_key") or os.environ.get("LLAMA_CLOUD_API_KEY")
     if not key:
         raise ConfigurationError(
@@ -121,78 +157,49 @@ def llama_extract(
     syncs: dict[str, Sync] = {}
 
     def sync() -> Sync:
-        """What the resources share while they are extracted together, which is into one load package."""
-        try:
-            load_id = dlt.current.load_package_state()["load_id"]
-        except CurrentLoadPackageStateNotAvailable:  # somebody looks at a resource without a pipeline
-            return Sync(RequestBudget(requests_per_minute))
-        if load_id not in syncs:
+        """What the resources share: one sync for a load package, and for the next ones until it is complete."""
+        load_id = current_load_id()
+        if load_id not in syncs or not load_id:
+            under_way = [sync for sync in syncs.values() if not sync.complete]
             syncs.clear()
-            syncs[load_id] = Sync(RequestBudget(requests_per_minute))
+            budget = RequestBudget(requests_per_minute)
+            per_agent = data_tables == "per_agent"
+            syncs[load_id] = (
+                under_way[0] if under_way else Sync(connect, budget, selection, wanted, per_agent=per_agent)
+            )
         return syncs[load_id]
 
     @dlt.resource(name="_agents", selected=False)
     def agent_feed() -> Iterator[tuple[Sync, list[Agent]]]:
         shared = sync()
-
-        async def feed() -> AsyncGenerator[tuple[Sync, list[Agent]], None]:
-            async with connect(shared.budget) as client:
-                found = await shared.agents(client)
-                yield shared, select_agents(found, wanted) if wanted else found
-
-        yield from in_own_loop(feed())
+        for agents in shared.agents():
+            yield shared, agents
 
     @dlt.transformer(data_from=agent_feed, name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents(fed: tuple[Sync, list[Agent]]) -> Iterator[Any]:
-        shared, found = fed
-        for table in shared.tables(dlt.current.source_schema()).agent_rows([agent.raw for agent in found]):
-            shared.count(table)
+        shared, agents = fed
+        loaded = dlt.current.resource_state().setdefault("loaded", {})
+        changed = [agent for agent in agents if loaded.get(agent.id) != agent.content_hash]
+        for table in shared.tables(dlt.current.source_schema()).agent_rows([agent.raw for agent in changed]):
+            shared.count_rows(table)
             yield from as_items(table)
+        loaded.update({agent.id: agent.content_hash for agent in changed})
         dlt.current.resource_metrics().update(shared.metrics())
 
     @dlt.resource(name="_runs", selected=False)
-    def run_feed() -> Iterator[tuple[Sync, Chunk, ReadRuns]]:
-        shared = sync()
-
-        async def feed() -> AsyncGenerator[tuple[Sync, Chunk, ReadRuns], None]:
-            async with connect(shared.budget) as client:
-                selected: Sequence[Agent] = []
-                if wanted:
-                    selected = select_agents(await shared.agents(client), wanted)
-                elif not runs and not jobs:
-                    selected = await shared.agents(client)
-                if data_tables == "per_agent":
-                    await shared.agents(client)  # for their names
-                chunks = read_chunks(
-                    client,
-                    selected,
-                    runs,
-                    jobs,
-                    page_size=page_size,
-                    chunk_runs=chunk_size,
-                    concurrency=max_concurrency,
-                    lookup_files=lookup_files,
-                )
-                async with aclosing(chunks), aclosing(read_ahead(chunks, shared.read)) as ahead:
-                    async for chunk, read in ahead:
-                        yield shared, chunk, read
-
-        yield from in_own_loop(feed())
+    def run_feed() -> Iterator[Batch]:
+        states = dlt.current.resource_state(RUNS).get("agents", {})
+        yield from sync().batches(states, dlt.current.source_schema(), chunk_size)
 
     @dlt.transformer(data_from=run_feed, name=RUNS, write_disposition="merge", primary_key="id")
-    def extraction_runs(fed: tuple[Sync, Chunk, ReadRuns]) -> Iterator[Any]:
-        shared, chunk, read = fed
-        state = dlt.current.resource_state()
-        tables = shared.tables(dlt.current.source_schema())
-        if data_tables == "per_agent":
-            tables.data_table = shared.data_table(state.setdefault("data_tables", {}), dlt.current.source_schema())
-        for table in tables.build(read, chunk.rejected, state.setdefault("agent_tables", {})):
-            shared.count(table)
+    def extraction_runs(batch: Batch) -> Iterator[Any]:
+        for table in batch.tables(dlt.current.source_schema(), dlt.current.resource_state()):
             yield from as_items(table)
-        shared.loaded += len(chunk.runs)
-        shared.rejected += len(chunk.rejected)
-        shared.missing += chunk.missing
-        dlt.current.resource_metrics().update(shared.metrics())
+        dlt.current.resource_metrics().update(batch.sync.metrics())
         give_back_memory()
 
-    return extraction_runs, extraction_agents
+    @dlt.resource(selected=False)
+    def sync_plan() -> Iterator[AgentPlan]:
+        yield from sync().plan(dlt.current.resource_state(RUNS).get("agents", {}))
+
+    return extraction_runs, extraction_agents, sync_plan

@@ -1,45 +1,31 @@
-"""Which runs a sync reads, and in what order: by ID, by job, or page by page agent after agent."""
+"""Which runs a sync reads, and in what order: by ID, by job, then agent after agent what is new or has changed."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import TypeVar
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import msgspec
 
 from . import settings
+from .agent_runs import AgentRuns, ahead
+from .chunks import Agent, Chunk, Given, Selection
 from .client import LlamaCloudClient, RunPage
 from .exceptions import ConfigurationError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from .holdings import Holdings
 from .runs import Rejected, Run, read_run
+from .watermarks import AgentState
 
 _logger = logging.getLogger(__name__)
-_T = TypeVar("_T")
 _R = TypeVar("_R")
-
-
-@dataclass(frozen=True, slots=True)
-class Agent:
-    """An extraction agent: its id, its name and its raw JSON."""
-
-    id: str
-    name: str
-    raw: bytes
-
-
-@dataclass(slots=True)
-class Chunk:
-    """Runs to load together, each once in a sync, with what was rejected or not found on the way."""
-
-    runs: list[Run] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    size: int = 0
+_ASKED_TOGETHER = 200  # runs read by ID that are looked up in the warehouse at once
 
 
 def checked_ids(ids: Iterable[str], what: str) -> list[str]:
@@ -54,13 +40,26 @@ def checked_ids(ids: Iterable[str], what: str) -> list[str]:
     return list(checked)
 
 
+def checked_time(given: object, what: str) -> datetime | None:
+    """An instant, in UTC if it does not say where; None if nothing is given. Raises ConfigurationError."""
+    if given is None or given == "":
+        return None
+    try:
+        moment = given if isinstance(given, datetime) else datetime.fromisoformat(str(given).strip())
+    except ValueError:
+        message = f"{what} is {given!r}, which is no time: write 2026-01-31 or 2026-01-31T08:00:00Z"
+        raise ConfigurationError(message) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 async def read_agents(client: LlamaCloudClient) -> list[Agent]:
     """All agents of the project, the default ones included."""
     agents = []
     for raw in await client.list_agents(include_default=True):
         item = read_run(raw, "the list of agents")
         if isinstance(item, Run):
-            agents.append(Agent(item.id, item.text("name") or "", raw))
+            name, project = item.text("name") or "", item.text("project_id") or ""
+            agents.append(Agent(item.id, name, project, raw, item.content_hash))
     return agents
 
 
@@ -76,175 +75,186 @@ def select_agents(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]
     return list(selected.values())
 
 
-async def read_chunks(
-    client: LlamaCloudClient,
-    agents: Sequence[Agent],
-    run_ids: Sequence[str],
-    job_ids: Sequence[str],
-    *,
-    page_size: int = settings.PAGE_SIZE,
-    chunk_runs: int = settings.CHUNK_RUNS,
-    concurrency: int = settings.MAX_CONCURRENCY,
-    lookup_files: bool = True,
-) -> AsyncGenerator[Chunk, None]:
-    """All runs of `agents`, those with `run_ids` and those of `job_ids`, each run once.
+class ChangeReader:
+    """Finds the runs that the warehouse does not have as they are at the service.
 
-    Requests run ahead of what is consumed, at most `concurrency` of them; the order is always the same. The
-    last chunk may be empty. With `lookup_files`, runs that name a file without describing it get its record.
+    Args:
+        states: what the last sync left about each agent, by agent id.
+        holdings: what the warehouse has.
+        now: the time by this machine's clock.
     """
-    seen: set[str] = set()
-    chunk = Chunk()
 
-    async def complete() -> Chunk:
-        if lookup_files:
-            await _describe_files(client, chunk.runs)
-        return chunk
+    def __init__(
+        self,
+        client: LlamaCloudClient,
+        selection: Selection,
+        states: Mapping[str, Any],
+        holdings: Holdings,
+        now: datetime,
+    ) -> None:
+        self._client = client
+        self._selection = selection
+        self._states = states
+        self._holdings = holdings
+        self._now = now
+        self._given = Given()
+        self._scanned = False
 
-    async with AsyncExitStack() as stack:
-        for source in (
-            _by_id(client.get_run, run_ids, "run", concurrency, stack),
-            _by_id(client.get_run_by_job, job_ids, "job", concurrency, stack),
-            _by_agent(client, agents, page_size, concurrency, stack),
+    async def batches(self, size: int) -> AsyncGenerator[Chunk, None]:
+        """All that is found, up to `size` runs or 8 MiB at a time; the last batch may have no runs.
+
+        Requests run ahead of what is consumed; the order does not depend on which is answered first.
+        """
+        batch = Chunk()
+        async with AsyncExitStack() as stack:
+            async for found in self._found(stack):
+                for run in found.runs:
+                    batch.runs.append(run)
+                    batch.size += run.size
+                    if len(batch.runs) >= size or batch.size >= settings.BATCH_BYTES:
+                        yield await self._described(batch)
+                        batch = Chunk()
+                batch.add(found)  # with the last of its runs, since its states speak of all of them
+        batch.last = True
+        yield await self._described(batch)
+
+    async def _found(self, stack: AsyncExitStack) -> AsyncIterator[Chunk]:
+        selection = self._selection
+        for get, ids, what in (
+            (self._client.get_run, selection.run_ids, "run"),
+            (self._client.get_run_by_job, selection.job_ids, "job"),
         ):
-            async for found in source:
-                if isinstance(found, str):
-                    chunk.missing.append(found)
-                elif isinstance(found, Rejected):
-                    chunk.rejected.append(found)
-                    chunk.size += len(found.raw)
-                elif found.id not in seen:
-                    seen.add(found.id)
-                    chunk.runs.append(found)
-                    chunk.size += found.size
-                if len(chunk.runs) >= chunk_runs or chunk.size >= settings.CHUNK_BYTES:
-                    yield await complete()
-                    chunk = Chunk()
-        yield await complete()
+            async for chunk in self._by_id(get, ids, what, stack):
+                yield chunk
+        agents = iter(selection.agents)
+        async for first in ahead(self._first_page, selection.agents, selection.concurrency, stack):
+            agent = next(agents)
+            if isinstance(first, Chunk):
+                yield first
+                continue
+            state = AgentState.load(self._states.get(agent.id, {}))
+            runs = AgentRuns(self._client, selection, self._holdings, self._given, self._now, agent, state)
+            async for chunk in runs.read(first):
+                yield chunk
+            self._scanned |= runs.scanned
+        if selection.whole_project and self._scanned and selection.deleted_runs != "ignore":
+            async for chunk in self._vanished():
+                yield chunk
+
+    async def _first_page(self, agent: Agent) -> RunPage | Chunk:
+        try:
+            return await self._client.list_runs(agent.id, skip=0, limit=self._selection.page_size)
+        except (PermissionDeniedError, NotFoundError) as error:
+            return Chunk(unreadable={agent.id: str(error)}, counts=Counter({(agent.id, "requests"): 1}))
+
+    async def _by_id(
+        self, get: Callable[[str], Awaitable[bytes]], ids: Sequence[str], what: str, stack: AsyncExitStack
+    ) -> AsyncIterator[Chunk]:
+        """The runs with these ids (run or job ids, as `get` takes them). No state is kept of them."""
+
+        async def fetch(wanted: str) -> Run | Rejected | str:
+            try:
+                return read_run(await get(wanted), f"{what} {wanted}")
+            except NotFoundError:
+                return wanted
+
+        chunk, runs = Chunk(), list[Run]()
+
+        async def judged() -> Chunk:
+            known = await asyncio.to_thread(self._holdings.runs, [run.id for run in runs])
+            for run in runs:
+                verdict = known.judge(run)
+                if run.id not in self._given:
+                    chunk.counts[run.agent_id, verdict] += 1
+                    if verdict != "unchanged":
+                        self._given.give(run, chunk)
+            runs.clear()
+            return chunk
+
+        async for found in ahead(fetch, ids, self._selection.concurrency, stack):
+            if isinstance(found, Run):
+                chunk.counts[found.agent_id, "requests"] += 1
+                runs.append(found)
+            elif isinstance(found, Rejected):
+                chunk.rejected.append(found)
+            else:
+                chunk.missing.append(found)
+            if len(runs) >= _ASKED_TOGETHER:
+                yield await judged()
+                chunk = Chunk()
+        yield await judged()
+
+    async def _vanished(self) -> AsyncIterator[Chunk]:
+        """Deletes the runs of agents that are no more.
+
+        That an agent is not in the list is no proof: the key may have another project. So it must be one of this
+        project's agents, and unknown when it is asked for.
+        """
+        listed = {agent.id for agent in self._selection.agents}
+        projects = {agent.project_id for agent in self._selection.agents}
+        held = await asyncio.to_thread(self._holdings.agents)
+        for agent_id, project in held.items():
+            if agent_id in listed or project not in projects:
+                continue
+            chunk = Chunk(counts=Counter({(agent_id, "requests"): 1}))
+            try:
+                await self._client.get_agent(agent_id)
+            except NotFoundError:
+                known = await asyncio.to_thread(self._holdings.runs_of_agent, agent_id)
+                chunk.deleted = [(run_id, agent_id) for run_id in known.unseen()]
+                chunk.counts[agent_id, "deleted"] = len(chunk.deleted)
+                chunk.states[agent_id] = None
+            except (PermissionDeniedError, InvalidRequestError):
+                pass
+            yield chunk
+
+    async def _described(self, batch: Chunk) -> Chunk:
+        """The batch, whose runs that have a `file_id` but no `file` (which is deprecated) get that file's record."""
+        nameless: dict[str, list[Run]] = {}
+        for run in batch.runs if self._selection.lookup_files else ():
+            file_id = run.text("file_id")
+            if file_id and bytes(run.fields.get("file", b"null")) == b"null":
+                nameless.setdefault(file_id, []).append(run)
+        if not nameless:
+            return batch
+        try:
+            records = await self._client.list_files(nameless)
+        except (PermissionDeniedError, NotFoundError, InvalidRequestError) as error:
+            # The endpoint is a beta. Without it the runs are still worth loading; their `file_id` stays.
+            _logger.warning("%d runs are loaded without their file's record: %s", len(nameless), error)
+            return batch
+        for record in records:
+            item = read_run(record, "the list of files")
+            if isinstance(item, Run):
+                for run in nameless.get(item.id, nameless.get(item.id.removeprefix("dfl-"), [])):
+                    run.fields["file"] = msgspec.Raw(record)
+        return batch
 
 
 async def read_ahead(
-    chunks: AsyncIterator[Chunk], read: Callable[[Chunk], _R]
+    batches: AsyncIterator[Chunk], read: Callable[[Chunk], _R]
 ) -> AsyncGenerator[tuple[Chunk, _R], None]:
-    """Chunks with what `read` makes of them in a thread, while one is loaded and the next but one is fetched."""
+    """Batches with what `read` makes of them in a thread, while one is loaded and the next but one is fetched."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Queue[tuple[Chunk, asyncio.Future[_R]] | Exception | None] = asyncio.Queue(maxsize=1)
 
     async def fill(reader: ThreadPoolExecutor) -> None:
         try:
-            async for chunk in chunks:
-                await ready.put((chunk, loop.run_in_executor(reader, read, chunk)))
+            async for batch in batches:
+                await ready.put((batch, loop.run_in_executor(reader, read, batch)))
         except Exception as error:
             await ready.put(error)
         else:
             await ready.put(None)
 
-    with ThreadPoolExecutor(1, "llama-extract-read") as reader:  # one: chunks are read in their order
+    with ThreadPoolExecutor(1, "llama-extract-read") as reader:  # one: batches are read in their order
         task = asyncio.ensure_future(fill(reader))
         try:
             while (item := await ready.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
-                chunk, result = item
-                yield chunk, await result
+                batch, result = item
+                yield batch, await result
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-
-
-async def _by_id(
-    get: Callable[[str], Awaitable[bytes]], ids: Sequence[str], what: str, concurrency: int, stack: AsyncExitStack
-) -> AsyncIterator[Run | Rejected | str]:
-    """The runs with these ids (run or job ids, as `get` takes them); the id itself where there is none."""
-
-    async def fetch(wanted: str) -> Run | Rejected | str:
-        try:
-            return read_run(await get(wanted), f"{what} {wanted}")
-        except NotFoundError:
-            return wanted
-
-    async for found in _ahead(fetch, ids, concurrency, stack):
-        yield found
-
-
-async def _by_agent(
-    client: LlamaCloudClient, agents: Sequence[Agent], page_size: int, concurrency: int, stack: AsyncExitStack
-) -> AsyncIterator[Run | Rejected]:
-    """All runs of these agents. Several agents' first pages, then an agent's next ones, are fetched ahead."""
-
-    async def first_page(agent: Agent) -> RunPage:
-        return await client.list_runs(agent.id, skip=0, limit=page_size)
-
-    order = iter(agents)
-    async for page in _ahead(first_page, agents, concurrency, stack):
-        agent = next(order)
-        for item in _read_page(page, agent):
-            yield item
-        step, skip = len(page.items), len(page.items)
-        while step and skip < page.total:
-            # The service may serve fewer than it did on the page before: go on from where a page really ended.
-            offsets = range(skip, page.total, step)
-
-            async def next_page(offset: int, agent: Agent = agent) -> RunPage:
-                return await client.list_runs(agent.id, skip=offset, limit=page_size)
-
-            async with AsyncExitStack() as pages:
-                async for page in _ahead(next_page, offsets, concurrency, pages):
-                    for item in _read_page(page, agent):
-                        yield item
-                    skip += len(page.items)
-                    if len(page.items) != step:
-                        step = len(page.items)
-                        break
-
-
-async def _describe_files(client: LlamaCloudClient, runs: Sequence[Run]) -> None:
-    """Gives runs whose deprecated `file` is null though they have a `file_id` the record of that file."""
-    nameless: dict[str, list[Run]] = {}
-    for run in runs:
-        file_id = run.text("file_id")
-        if file_id and bytes(run.fields.get("file", b"null")) == b"null":
-            nameless.setdefault(file_id, []).append(run)
-    if not nameless:
-        return
-    try:
-        records = await client.list_files(nameless)
-    except (PermissionDeniedError, NotFoundError, InvalidRequestError) as error:
-        # The endpoint is a beta. Without it the runs are still worth loading; their `file_id` stays.
-        _logger.warning("%d runs are loaded without their file's record: %s", len(nameless), error)
-        return
-    for record in records:
-        item = read_run(record, "the list of files")
-        if isinstance(item, Run):
-            for run in nameless.get(item.id, nameless.get(item.id.removeprefix("dfl-"), [])):
-                run.fields["file"] = msgspec.Raw(record)
-
-
-def _read_page(page: RunPage, agent: Agent) -> list[Run | Rejected]:
-    where = f"agent {agent.name!r}, run list at offset"
-    return [read_run(item, f"{where} {page.skip + place}") for place, item in enumerate(page.items)]
-
-
-async def _ahead(
-    fetch: Callable[[_T], Awaitable[_R]], arguments: Iterable[_T], count: int, stack: AsyncExitStack
-) -> AsyncIterator[_R]:
-    """Results in the order of the arguments, up to `count` fetched ahead; `stack` cancels what is left over."""
-    rest = iter(arguments)
-    tasks: list[asyncio.Task[_R]] = []
-
-    async def cancel() -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-    stack.push_async_callback(cancel)
-    while True:
-        while len(tasks) < count:
-            try:
-                tasks.append(asyncio.ensure_future(fetch(next(rest))))
-            except StopIteration:
-                break
-        if not tasks:
-            return
-        result = await tasks[0]
-        del tasks[0]
-        yield result

@@ -32,7 +32,7 @@ def as_items(table: LoadTable) -> Iterator[Any]:
         hints["primary_key"] = table.key
     columns: dict[str, TColumnSchema] = {name: {"data_type": "text"} for name in table.json_columns}
     columns |= {name: {"description": text} for name, text in table.descriptions.items()}
-    if table.is_child:
+    if table.has_tombstones:
         columns["_deleted"] = {"hard_delete": True}
     yield _with_hints(table.data, hints, columns)
     if table.json_columns:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 
@@ -14,13 +17,20 @@ _TEXT = msgspec.json.Decoder(str | None)
 NULL = msgspec.Raw(b"null")
 
 
+IN_FLIGHT = frozenset({"CREATED", "PENDING"})
+"""Statuses of runs that will change."""
+FINAL = frozenset({"SUCCESS", "ERROR", "PARTIAL_SUCCESS", "CANCELLED"})
+"""Statuses of runs that will not, unless somebody edits them. The service may know others."""
+
+
 @dataclass(slots=True)
 class Run:
-    """An extraction run: its id, its agent's id and the raw JSON of all its members."""
+    """An extraction run: its id, its agent's id, the raw JSON of all its members, and 12 characters that digest it."""
 
     id: str
     agent_id: str
     fields: Fields
+    content_hash: str
 
     def text(self, name: str) -> str | None:
         """A member that is text or null, None if it is neither."""
@@ -29,10 +39,28 @@ class Run:
         except msgspec.DecodeError:
             return None
 
+    def time(self, name: str) -> datetime | None:
+        """A member that is a timestamp, in UTC if it does not say where; None if it is anything else."""
+        try:
+            moment = datetime.fromisoformat(self.text(name) or "")
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        except (ValueError, OverflowError):
+            return None
+
     @property
     def size(self) -> int:
         """Bytes of JSON."""
         return sum(len(memoryview(raw)) for raw in self.fields.values())
+
+
+def content_hash(fields: Fields) -> str:
+    """12 characters (72 bits) that are others when the run is another; the order of its members does not matter."""
+    digest = hashlib.sha256()
+    for name in sorted(fields):
+        digest.update(name.encode("utf-8", "replace") + b"\0")
+        digest.update(fields[name])
+        digest.update(b"\0")
+    return base64.urlsafe_b64encode(digest.digest()[:9]).decode()
 
 
 @dataclass(slots=True)
@@ -56,7 +84,7 @@ def read_run(item: bytes | memoryview | msgspec.Raw, position: str) -> Run | Rej
         return Rejected(bytes(item), what, position)
     if not run_id:
         return Rejected(bytes(item), "its `id` is empty", position)
-    run = Run(run_id, "", fields)
+    run = Run(run_id, "", fields, content_hash(fields))
     run.agent_id = run.text("extraction_agent_id") or ""
     return run
 

@@ -50,12 +50,41 @@ EXCERPT = 120
 PAGE_SIZE = 100
 """Runs asked for a page: what the vendor's own client asks for. A server may answer with fewer."""
 
-CHUNK_RUNS = 1000
-"""Runs turned into tables at a time. The fixed cost of a chunk (about 20 tables, each a write) vanishes above 500."""
+PAGE_OVERLAP = 1
+"""Items that a page has in common with the one before: one is enough to notice that the list has moved, and costs one
+request in a hundred."""
 
-CHUNK_BYTES = 8 * 1024 * 1024
+MAX_REPAIRS, MAX_RESTARTS = 10, 3
+"""How often reading a list goes back (doubling the distance) and starts anew before it gives up until the next sync."""
+
+BATCH_RUNS = 1000
+"""Runs turned into tables at a time. The fixed cost of a batch (about 20 tables, each a write) vanishes above 500."""
+
+BATCH_BYTES = 8 * 1024 * 1024
 """JSON bytes turned into tables at a time, whichever is reached first: it bounds memory when runs are large. Half or
 double of it took the same time."""
+
+CHUNK_SIZE = 5000
+"""Runs that the command commits at a time. Each commit costs about a second; a kill costs what was not committed."""
+
+REMEMBERED_ITEMS = 5000
+"""Items of a list that are remembered to find the place again: enough to go back over many deletions."""
+
+# ── change tracking ───────────────────────────────────────────────────────────────────────────────────────────────
+
+LAG = 600.0
+"""Seconds before the watermark that are looked at again: a run may become visible after one that is younger. Longer
+than a transaction at the service takes or its clocks are apart, shorter than a page of runs usually reaches."""
+
+FULL_SCAN_EVERY = 7.0
+"""Days between full scans, which find what a look at the newest runs cannot: deletions, and edits of old runs. A scan
+costs a request for 99 runs."""
+
+UNKNOWN_STATUS_DAYS = 7.0
+"""A run with a status that is not documented may be in flight, or final. For so many days it is read again."""
+
+REMEMBERED_REJECTS = 1000
+"""Rejected items of an agent that are remembered, so that each is reported once."""
 
 
 def own_setting(name: str) -> str | None:

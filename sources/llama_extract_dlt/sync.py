@@ -1,66 +1,170 @@
-"""What the resources share while they are extracted together, and how asynchronous reading feeds them."""
+"""One sync of the source: what its resources share, and how asynchronous reading feeds them."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, wait
-from typing import Any, TypeVar
+from contextlib import aclosing
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
 
 import dlt
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
-from .changes import Agent, Chunk, read_agents
+from . import settings
+from .changes import ChangeReader, read_agents, read_ahead, select_agents
+from .chunks import Agent, Chunk, Selection
 from .client import LlamaCloudClient, RequestBudget
+from .holdings import Holdings
 from .parsing import Parser
+from .planning import AgentPlan, plan
 from .reading import ReadRuns, read_runs
 from .tables import LoadTable, RunTables, agent_table
 
 _T = TypeVar("_T")
 
 
-def in_own_loop(items: AsyncGenerator[_T, None]) -> Iterator[_T]:
-    """The items of an asynchronous generator that runs in an event loop and a thread of its own.
+class Batch(NamedTuple):
+    """What the runs resource is fed with: what was found, and its runs parsed."""
 
-    dlt would run it, too, but when a load fails it stops its loop with the requests under way, and logs that for
-    every one of them. Here everything is closed in order, whatever happens.
-    """
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="llama-extract", daemon=True)
-    thread.start()
-    try:
-        while True:
-            answer = asyncio.run_coroutine_threadsafe(anext(items), loop)
-            while not wait([answer], timeout=0.5).done:
-                pass  # now and then awake: a thread that only waits may never see the signal to stop
-            try:
-                item = answer.result()
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        asyncio.run_coroutine_threadsafe(items.aclose(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+    sync: Sync
+    chunk: Chunk
+    read: ReadRuns
+
+    def tables(self, schema: dlt.Schema, state: dict[str, Any]) -> Iterator[LoadTable]:
+        """The tables to load; `state` (the resource's) then says what will be in the warehouse with them."""
+        sync, chunk, load_id = self.sync, self.chunk, current_load_id()
+        tables = sync.tables(schema)
+        if sync.per_agent:
+            tables.data_table = sync.data_table(state.setdefault("data_tables", {}), schema)
+        flag = sync.selection.deleted_runs == "flag"
+        known = state.setdefault("agent_tables", {})
+        made = tables.build(self.read, chunk.rejected, known, load_id, () if flag else chunk.deleted)
+        gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
+        for table in chain(made, tables.flagged(gone, load_id, sync.now)):
+            sync.count_rows(table)
+            yield table
+        agents = state.setdefault("agents", {})
+        for agent_id, left in chunk.states.items():
+            if left is None:
+                agents.pop(agent_id, None)
+            else:
+                agents[agent_id] = left
+        sync.count(chunk)
 
 
 class Sync:
-    """The request budget, the agents (asked for once), the tables and the counts of one extraction."""
+    """From the list of agents to the last run that has changed; it may be loaded in several packages.
 
-    def __init__(self, budget: RequestBudget) -> None:
-        self.budget = budget
-        self.loaded = 0
-        self.rejected = 0
-        self.missing: list[str] = []
+    Args:
+        connect: makes a client; the resources that run in loops of their own have one each.
+        budget: the requests of all of them.
+        wanted: ids or names of agents; the whole project if there are none and nothing else is selected.
+        per_agent: whether each agent's data have tables of their own.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[RequestBudget], LlamaCloudClient],
+        budget: RequestBudget,
+        selection: Selection,
+        wanted: list[str],
+        *,
+        per_agent: bool = False,
+    ) -> None:
+        self.now = datetime.now(UTC)
+        self.selection = selection
+        self.complete = False
+        """Whether all that was to be read has been given."""
+        self._connect = connect
+        self._budget = budget
+        self._wanted = wanted
+        self.per_agent = per_agent
+        self.holdings = Holdings(None, None)
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._rejected = 0
+        self._missing: list[str] = []
+        self._unreadable: dict[str, str] = {}
         self._parser = Parser()
         self._names: dict[str, str] = {}
-        self._rows: dict[str, int] = {}
+        self._rows: Counter[str] = Counter()
         self._tables: RunTables | None = None
         self._agents: Future[list[Agent]] | None = None
         self._lock = threading.Lock()
+        self._batches: Generator[Batch, None, None] | None = None
 
-    async def agents(self, client: LlamaCloudClient) -> list[Agent]:
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def agents(self) -> Generator[list[Agent], None, None]:
+        """The agents that are wanted, once."""
+
+        async def feed() -> AsyncGenerator[list[Agent], None]:
+            async with self._connect(self._budget) as client:
+                found = await self._all_agents(client)
+                yield select_agents(found, self._wanted) if self._wanted else found
+
+        yield from in_own_loop(feed())
+
+    def plan(self, states: Mapping[str, Any]) -> Generator[AgentPlan, None, None]:
+        """What the sync would read of each agent, `states` being theirs."""
+
+        async def feed() -> AsyncGenerator[AgentPlan, None]:
+            async with self._connect(self._budget) as client:
+                selection = await self._selected(client)
+                async for agent_plan in plan(client, selection, states, self.now):
+                    yield agent_plan
+
+        yield from in_own_loop(feed())
+
+    def batches(self, states: Mapping[str, Any], schema: dlt.Schema, limit: int | None) -> Generator[Batch, None, None]:
+        """What is found, up to `limit` runs; asked for again, it goes on from there.
+
+        `states` are those of the agents, and `schema` has the tables that there are, when the sync begins.
+        """
+        if self._batches is None:
+            size = min(settings.BATCH_RUNS, limit or settings.BATCH_RUNS)
+            self.holdings = Holdings(_warehouse(), schema)
+            self._batches = in_own_loop(self._feed(states, size))
+        given = 0
+        try:
+            for batch in self._batches:
+                given += len(batch.chunk.runs)
+                self.complete |= batch.chunk.last
+                yield batch
+                if limit and given >= limit and not batch.chunk.last:
+                    return
+        except BaseException:
+            self._batches.close()
+            self.complete = True  # what failed is begun anew
+            raise
+        self.complete = True
+
+    async def _feed(self, states: Mapping[str, Any], size: int) -> AsyncGenerator[Batch, None]:
+        async with self._connect(self._budget) as client:
+            selection = await self._selected(client)
+            batches = ChangeReader(client, selection, states, self.holdings, self.now).batches(size)
+            async with aclosing(batches), aclosing(read_ahead(batches, self._read)) as ahead:
+                async for chunk, read in ahead:
+                    yield Batch(self, chunk, read)
+
+    async def _selected(self, client: LlamaCloudClient) -> Selection:
+        """What is to be read, with its agents."""
+        if self._wanted:
+            return replace(self.selection, agents=select_agents(await self._all_agents(client), self._wanted))
+        if not self.selection.run_ids and not self.selection.job_ids:
+            return replace(self.selection, agents=await self._all_agents(client), whole_project=True)
+        if self.per_agent:
+            await self._all_agents(client)  # for their names
+        return self.selection
+
+    async def _all_agents(self, client: LlamaCloudClient) -> list[Agent]:
         """The project's agents; whichever resource needs them first asks for them, the other waits."""
         with self._lock:
             mine = self._agents is None
@@ -75,9 +179,10 @@ class Sync:
         self._names = {agent.id: agent.name for agent in found}
         return found
 
-    def read(self, chunk: Chunk) -> ReadRuns:
-        """Parses a chunk's runs, which needs no knowledge of the tables there are."""
+    def _read(self, chunk: Chunk) -> ReadRuns:
         return read_runs(chunk.runs, self._parser)
+
+    # ── making tables ─────────────────────────────────────────────────────────────────────────────────────────
 
     def tables(self, schema: dlt.Schema) -> RunTables:
         """What makes the tables, for all that is extracted."""
@@ -93,17 +198,90 @@ class Sync:
 
         return name
 
-    def count(self, table: LoadTable) -> None:
+    # ── counting ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def count(self, chunk: Chunk) -> None:
+        """Counts what was found."""
+        self._counts += chunk.counts
+        self._rejected += len(chunk.rejected)
+        self._missing += chunk.missing
+        self._unreadable |= chunk.unreadable
+
+    def count_rows(self, table: LoadTable) -> None:
         """Counts the rows of a table that goes into the load."""
         if table.rows:
-            self._rows[table.name] = self._rows.get(table.name, 0) + table.rows
+            self._rows[table.name] += table.rows
 
     def metrics(self) -> dict[str, Any]:
         """The counts so far, as the resources' custom metrics in dlt's trace."""
+        kinds = ("new", "updated", "unchanged", "deleted")
+        agents: dict[str, dict[str, Any]] = {}
+        for (agent_id, kind), count in self._counts.items():
+            name = self._names.get(agent_id, "")
+            counts = agents.setdefault(agent_id, {"name": name, **dict.fromkeys((*kinds, "requests"), 0)})
+            counts[kind] += count
         return {
-            "loaded": self.loaded,
-            "rejected": self.rejected,
-            "missing": list(self.missing),
-            "requests": self.budget.requests,
+            "complete": self.complete,
+            "runs": {kind: sum(counts[kind] for counts in agents.values()) for kind in kinds}
+            | {"rejected": self._rejected, "missing": list(self._missing)},
+            "agents": agents,
+            "unreadable": dict(self._unreadable),
+            "requests": self._budget.requests,
             "tables": dict(self._rows),
         }
+
+
+def current_load_id() -> str:
+    """The id of the load package that is being extracted; empty if somebody looks at a resource without a pipeline."""
+    try:
+        return dlt.current.load_package_state()["load_id"]
+    except CurrentLoadPackageStateNotAvailable:
+        return ""
+
+
+def _warehouse() -> Any:
+    """The client of the pipeline's destination; None when there is no pipeline."""
+    context = Container()[PipelineContext]
+    pipeline = context.pipeline() if context.is_active() else None
+    return pipeline.destination_client() if pipeline and pipeline.destination else None
+
+
+def in_own_loop(items: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
+    """The items of an asynchronous generator that runs in an event loop and a thread of its own.
+
+    dlt would run it, too, but when a load fails it stops its loop with the requests under way, and logs that for
+    every one of them. Here everything is closed in order, whatever happens.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="llama-extract", daemon=True)
+    thread.start()
+    under_way: set[asyncio.Task[Any]] = set()
+
+    async def advance() -> _T:
+        task = asyncio.current_task()
+        assert task is not None
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+        return await anext(items)
+
+    async def close() -> None:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        await items.aclose()
+
+    try:
+        while True:
+            answer = asyncio.run_coroutine_threadsafe(advance(), loop)
+            while not wait([answer], timeout=0.5).done:
+                pass  # now and then awake: a thread that only waits may never see the signal to stop
+            try:
+                item = answer.result()
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        asyncio.run_coroutine_threadsafe(close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

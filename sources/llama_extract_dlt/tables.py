@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import dlt
@@ -51,9 +52,14 @@ class LoadTable:
         return self.parent is not None
 
     @property
+    def has_tombstones(self) -> bool:
+        """Whether there may be rows that stand for none."""
+        return "_deleted" in self.data.column_names
+
+    @property
     def rows(self) -> int:
         """Rows that will be in the warehouse: tombstones are not."""
-        if "_deleted" not in self.data.column_names:
+        if not self.has_tombstones:
             return int(self.data.num_rows)
         return int(self.data.num_rows) - int(pc.sum(self.data["_deleted"].cast(pa.int64()), min_count=0).as_py())
 
@@ -85,28 +91,55 @@ class RunTables:
         self._parents: dict[str, str] = {}
 
     def build(
-        self, read: ReadRuns, rejected: Sequence[Rejected], agent_tables: dict[str, list[str]]
+        self,
+        read: ReadRuns,
+        rejected: Sequence[Rejected],
+        agent_tables: dict[str, list[str]],
+        load_id: str,
+        removed: Sequence[tuple[str, str]] = (),
     ) -> list[LoadTable]:
-        """The tables of a chunk, in which every run stands once.
+        """The tables of a batch, in which every run stands once.
 
-        `agent_tables` says in which child tables each agent's runs had rows when the load began. Where this
-        chunk's runs have rows is added to it; it is to be kept until the next load.
+        `agent_tables` says in which child tables each agent's runs had rows when the sync began. Where this
+        batch's runs have rows is added to it; it is to be kept until the next load. Under no agent's id it has tables
+        of which that is not known. `removed` are runs, with their agents, that are to have no rows any more.
         """
         if self._before is None:
-            self._before = {agent: list(tables) for agent, tables in agent_tables.items()}
+            self._before = self._tables_before(agent_tables)
         self._tables, self._parents = {}, {}
         new_schemas: dict[str, bytes] = {}
         if read.runs:
             self._run_ids = pa.array([run.id for run in read.runs], pa.string())
             self._run_keys = run_keys([run.id for run in read.runs])
-            self._run_table(read.parts, [self._schema_hash(part.data_schema, new_schemas) for part in read.parts])
+            keys = {
+                "_content_hash": pa.array([run.content_hash for run in read.runs], pa.string()),
+                "_dlt_load_id": pa.repeat(load_id, len(read.runs)),
+            }
+            hashes = [self._schema_hash(part.data_schema, new_schemas) for part in read.parts]
+            self._run_table(read.parts, hashes, keys)
             self._flat_child("config", [part.config for part in read.parts], schemas.CONFIG)
             self._flat_child("file", [part.file for part in read.parts], schemas.FILE)
             self._extracted(read)
             self._tombstones(read.runs, self._before, agent_tables)
+        self._removed(removed, self._before)
         loads = [self._finish(table) for table in self._tables.values()]
         loads += [self.schema_rows(new_schemas), self.rejected_rows(rejected)]
         return [load for load in loads if load is not None]
+
+    def flagged(self, rows: Iterable[pa.Table], load_id: str, now: datetime) -> Iterable[LoadTable]:
+        """`extraction_runs` for runs that are gone at the service: their `rows` as they are, with `_deleted_at`."""
+        for data in rows:
+            for name, value in (
+                ("_deleted_at", pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), len(data))),
+                ("_dlt_load_id", pa.repeat(load_id, len(data))),
+            ):
+                place = data.schema.get_field_index(name)
+                data = data.append_column(name, value) if place < 0 else data.set_column(place, name, value)
+            filled = [field.name for field in data.schema if data[field.name].null_count < len(data)]
+            fields = [data.schema.field(name).with_nullable(name != "id") for name in filled]
+            types = self._table(RUNS).types
+            json_columns = [name for name in filled if types.get(name) == "json"]
+            yield LoadTable(RUNS, data.select(filled).cast(pa.schema(fields)), key="id", json_columns=json_columns)
 
     # ── the tables that are no part of a run ──────────────────────────────────────────────────────────────────
 
@@ -156,9 +189,9 @@ class RunTables:
 
     # ── the run itself ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _run_table(self, parts: Sequence[Parts], hashes: Sequence[str | None]) -> None:
+    def _run_table(self, parts: Sequence[Parts], hashes: Sequence[str | None], keys: Mapping[str, pa.Array]) -> None:
         """`extraction_runs`: the scalars of the run and of its metadata, the rest as JSON."""
-        piece = Piece(np.arange(len(parts)), {"id": self._run_ids})
+        piece = Piece(np.arange(len(parts)), {"id": self._run_ids, **keys})
         _add_flat(piece, self._names, (), [part.rest for part in parts], Shape(schemas.RUN))
         piece.add("data_schema_hash", "text", pa.array(hashes, pa.string()))
         below = ("extraction_metadata",)
@@ -323,7 +356,7 @@ class RunTables:
         """
         for agent in dict.fromkeys(run.agent_id for run in runs):
             places = np.array([place for place, run in enumerate(runs) if run.agent_id == agent])
-            for name in before.get(agent, ()):
+            for name in _before(agent, before):
                 table = self._table(name)
                 here = [piece.runs for piece in table.pieces]
                 gone = np.setdiff1d(places, np.concatenate(here) if here else np.array([], dtype=np.int64))
@@ -341,6 +374,25 @@ class RunTables:
                 tables = agent_tables.setdefault(agent, [])
                 if table.name not in tables:
                     tables.append(table.name)
+
+    def _removed(self, removed: Sequence[tuple[str, str]], before: dict[str, list[str]]) -> None:
+        """Tombstones for runs in all tables where they may have rows."""
+        for agent in dict.fromkeys(agent for _, agent in removed):
+            ids = pa.array([run_id for run_id, its_agent in removed if its_agent == agent], pa.string())
+            for name in (RUNS, *_before(agent, before)):
+                keys = {"id" if name == RUNS else "_run_id": ids, "_deleted": pa.repeat(True, len(ids))}
+                self._table(name).pieces.append(Piece(np.arange(len(ids)), keys))
+
+    def _tables_before(self, agent_tables: dict[str, list[str]]) -> dict[str, list[str]]:
+        """`agent_tables` as it is now. Child tables that no agent has are added to it, under no agent's id.
+
+        There are some when a load was cut off: what it wrote may be there, but not what it knew.
+        """
+        children = [name for name, table in self._schema.tables.items() if "_run_id" in table["columns"]]
+        had = {name for tables in agent_tables.values() for name in tables}
+        if unknown := [name for name in children if name not in had]:
+            agent_tables.setdefault("", []).extend(unknown)
+        return {agent: list(tables) for agent, tables in agent_tables.items()}
 
     def _child(self, path: tuple[str, ...], parent: str) -> Table:
         table = self._table(self._names.table(path))
@@ -377,6 +429,11 @@ class RunTables:
                 new[key] = text
             self._schemas[text] = (key, schema)
         return self._schemas[text][0]
+
+
+def _before(agent: str, before: Mapping[str, Sequence[str]]) -> list[str]:
+    """The child tables where the agent's runs may have had rows."""
+    return list(dict.fromkeys((*before.get(agent, ()), *before.get("", ()))))
 
 
 def agent_table(tables: dict[str, str], agent_id: str, name: str, naming: NamingConvention) -> str:

@@ -1,0 +1,101 @@
+"""What a sync is asked to read, and what it finds: the words that the modules which read have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from . import settings
+from .runs import Rejected, Run
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An extraction agent: its id, its name, its project, its raw JSON and what digests that."""
+
+    id: str
+    name: str
+    project_id: str
+    raw: bytes
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a sync is to read, and how."""
+
+    agents: Sequence[Agent] = ()
+    run_ids: Sequence[str] = ()
+    job_ids: Sequence[str] = ()
+    whole_project: bool = False
+    """Whether `agents` are all there are."""
+    since: datetime | None = None
+    until: datetime | None = None
+    full_scan: bool = False
+    full_scan_every: float = settings.FULL_SCAN_EVERY
+    """Days; 0 for never."""
+    deleted_runs: Literal["flag", "remove", "ignore"] = "flag"
+    layout: str = ""
+    """In which tables the runs are to be."""
+    page_size: int = settings.PAGE_SIZE
+    concurrency: int = settings.MAX_CONCURRENCY
+    lookup_files: bool = True
+
+    @property
+    def windowed(self) -> bool:
+        """Whether only a window of time is asked for."""
+        return self.since is not None or self.until is not None
+
+
+@dataclass(slots=True)
+class Chunk:
+    """Runs to load together, with what else was found out on the way."""
+
+    runs: list[Run] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    """Ids of runs and jobs that were asked for and are not there."""
+    deleted: list[tuple[str, str]] = field(default_factory=list)
+    """Ids of runs that are gone at the service, with their agents' ids."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """Agents, by id, whose runs the service does not show, with what it said."""
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """How many runs of an agent were `new`, `updated`, `unchanged`, `deleted`, and how many `requests` it took."""
+    states: dict[str, Any] = field(default_factory=dict)
+    """What to remember of agents once all chunks up to this one are loaded; None for an agent that is no more."""
+    size: int = 0
+    """Bytes of JSON."""
+    last: bool = False
+    """Whether nothing comes after it."""
+
+    def add(self, other: Chunk) -> None:
+        """Takes over all that `other` has but its runs."""
+        self.rejected += other.rejected
+        self.missing += other.missing
+        self.deleted += other.deleted
+        self.unreadable |= other.unreadable
+        self.counts += other.counts
+        self.states |= other.states
+        self.size += sum(len(item.raw) for item in other.rejected)
+
+
+class Given:
+    """Which runs a sync has given already: within one load a run must stand once."""
+
+    def __init__(self) -> None:
+        self._digests: dict[int, int] = {}
+
+    def give(self, run: Run, chunk: Chunk) -> bool:
+        """Puts the run into the chunk unless it was given before; False if it was, and was another one then."""
+        key, digest = hash(run.id), hash(run.content_hash)
+        if key in self._digests:
+            return self._digests[key] == digest
+        self._digests[key] = digest
+        chunk.runs.append(run)
+        return True
+
+    def __contains__(self, run_id: str) -> bool:
+        return hash(run_id) in self._digests

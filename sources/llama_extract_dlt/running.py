@@ -1,0 +1,97 @@
+"""Loading to the end: package after package, from what the destination knows, and alone."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.destination.client import WithStateSync
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.json import json
+from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
+from dlt.common.schema import Schema
+from dlt.extract import DltSource
+
+from .exceptions import LlamaExtractError
+from .tables import RUNS
+
+
+def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterator[LoadInfo]:
+    """Loads all that the source has, in packages of its `chunk_size` runs, each committed before the next.
+
+    While one package is loaded, the runs of the next are fetched. Nobody else loads into the dataset meanwhile, as
+    long as they use this function, too: from the same machine, or with PostgreSQL from anywhere.
+
+    Args:
+        pipeline: must have nothing pending; what a killed load has left behind may be in the warehouse twice.
+        source: `llama_extract(...)`.
+        arguments: for `pipeline.run`; `refresh` counts for the first package only.
+
+    Yields:
+        What dlt says of each package. Abandoning the iteration ends the load after the package.
+
+    Raises:
+        LlamaExtractError: another load is at work.
+    """
+    with alone(pipeline):
+        _take_over_schema(pipeline, source)
+        while True:
+            info = pipeline.run(source, **arguments)
+            info.raise_on_failed_jobs()
+            yield info
+            if (source.resources[RUNS].custom_metrics or {}).get("complete", True):
+                return
+            arguments.pop("refresh", None)
+
+
+@contextmanager
+def alone(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Keeps out other loads into the same dataset: their staging tables are the same."""
+    destination, dataset = pipeline.destination, pipeline.dataset_name
+    config: Any = pipeline.destination_client().config
+    place = getattr(config.credentials, "database", None) if "duckdb" in destination.destination_type else None
+    where = str(Path(place).resolve()) if place else config.fingerprint()
+    name = hashlib.sha256(f"{destination.destination_type} {where} {dataset}".encode()).hexdigest()[:16]
+    busy = LlamaExtractError(f"another load into the dataset {dataset} is at work: wait for its end")
+    with ExitStack() as stack:
+        stack.enter_context(only_process(Path(get_dlt_pipelines_dir()) / f"llama_extract_{name}.lock", busy))
+        if destination.destination_type.endswith(".postgres"):
+            client: Any = pipeline.sql_client()
+            stack.enter_context(client)
+            # It belongs to the connection, and ends with it.
+            if not client.execute_sql("SELECT pg_try_advisory_lock(%s)", int(name[:15], 16))[0][0]:
+                raise busy
+        yield
+
+
+@contextmanager
+def only_process(lock_file: Path, otherwise: Exception) -> Iterator[None]:
+    """Keeps out other processes of this machine; raises `otherwise` when one is in already."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    # SQLite's lock works everywhere, and ends with the process, however that ends.
+    with closing(sqlite3.connect(lock_file, timeout=0, isolation_level=None)) as lock:
+        try:
+            lock.execute("begin exclusive")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            raise otherwise from None
+        yield
+
+
+def _take_over_schema(pipeline: dlt.Pipeline, source: DltSource) -> None:
+    """Gives the source the schema that the destination has, so that column types stay as they are.
+
+    dlt does that itself as soon as there is a state. A first load that was cut off leaves tables without one.
+    """
+    name = source.schema.name
+    if name in pipeline.schemas:
+        return
+    with suppress(DestinationUndefinedEntity), pipeline.destination_client() as client:
+        if isinstance(client, WithStateSync) and (stored := client.get_stored_schema(name)):
+            source.schema = Schema.from_dict(json.loads(stored.schema))

@@ -1,0 +1,134 @@
+"""What is remembered of an agent's runs between two syncs, and what it says about a run that is seen again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+import msgspec
+
+from . import settings
+from .runs import FINAL, IN_FLIGHT, Rejected, Run
+
+Verdict = Literal["new", "updated", "unchanged"]
+
+
+class Rest(msgspec.Struct, omit_defaults=True):
+    """The part of a run list that is still to be read: from the end of the last page that was committed."""
+
+    offset: int
+    keys: list[str]
+    """The items of that page."""
+    boundary: datetime | None = None
+    """`created_at` of its last item, while the list was in its order."""
+    until: datetime | None = None
+    """The watermark down to which everything was known before; None when nothing was."""
+
+
+class AgentState(msgspec.Struct, omit_defaults=True):
+    """What a sync leaves behind for the next one, about one agent."""
+
+    watermark: datetime | None = None
+    """The latest `updated_at` that was there when the reading began. Whatever is younger may not have been read."""
+    newest: datetime | None = None
+    """The latest `created_at`: a list that begins with an older run is not in newest-first order."""
+    total: int = 0
+    """How many runs the list had."""
+    recent: dict[str, tuple[str, datetime | None]] = {}
+    """Final runs that the watermark does not cover, by id: content hash and time of the last change."""
+    in_flight: dict[str, str] = {}
+    """Runs to be read again by their ID: their content hashes."""
+    rejected: list[str] = []
+    """Digests of rejected items that were reported."""
+    rest: Rest | None = None
+    layout: str = ""
+    """In which tables the agent's runs are; when that changes, all are loaded again."""
+    full_scan_at: datetime | None = None
+    """When the whole list was last read; None while it never was."""
+
+    @classmethod
+    def load(cls, stored: Any) -> AgentState:
+        """The state as dlt's state has it."""
+        return msgspec.convert(stored, cls)
+
+    def dump(self) -> Any:
+        """The state for dlt's state: JSON values only."""
+        return msgspec.to_builtins(self)
+
+    def copy(self) -> AgentState:
+        """A state that can be changed by itself."""
+        return msgspec.structs.replace(
+            self, recent=dict(self.recent), in_flight=dict(self.in_flight), rejected=list(self.rejected)
+        )
+
+    def begin(self, first: Iterable[Run | Rejected], total: int, now: datetime) -> None:
+        """Raises the watermark to what the first page shows: all that changed up to then will be in this reading.
+
+        What was read later may be younger, but then other runs of that age may have come in behind the reading.
+        Times in the future are no guide.
+        """
+        runs = [run for run in first if isinstance(run, Run)]
+        changes = [moment for run in runs if (moment := last_change(run)) is not None and moment <= now]
+        created = [moment for run in runs if (moment := run.time("created_at")) is not None and moment <= now]
+        self.watermark = max([*changes, *([self.watermark] if self.watermark else [])], default=None)
+        self.newest = max(created, default=None)
+        self.total = total
+
+    def judge(self, run: Run, horizon: datetime | None) -> Verdict:
+        """Whether the run is known as it is; `horizon` is the time up to which everything is."""
+        if run.id in self.in_flight or run.id in self.recent:
+            known = self.in_flight[run.id] if run.id in self.in_flight else self.recent[run.id][0]
+            return "unchanged" if known == run.content_hash else "updated"
+        changed, created = last_change(run), run.time("created_at")
+        if changed is None or horizon is None:
+            return "new"
+        if changed <= horizon:
+            return "unchanged"
+        return "updated" if created is not None and created <= horizon else "new"
+
+    def remember(self, run: Run, now: datetime, *, outdated: bool = False) -> None:
+        """Notes the run as it will be in the warehouse, or that it will be there as it was before its last change."""
+        self.forget(run.id)
+        if outdated:
+            self.in_flight[run.id] = ""
+        elif is_in_flight(run, now):
+            self.in_flight[run.id] = run.content_hash
+        else:
+            changed, horizon = last_change(run), horizon_of(self.watermark)
+            if changed is None or horizon is None or changed > horizon:
+                self.recent[run.id] = (run.content_hash, changed)
+
+    def forget(self, run_id: str) -> None:
+        """Notes that there is nothing more to know about the run."""
+        self.in_flight.pop(run_id, None)
+        self.recent.pop(run_id, None)
+
+    def prune(self) -> None:
+        """Lets go of what the watermark covers by now."""
+        horizon = horizon_of(self.watermark)
+        self.recent = {
+            run_id: (known, changed)
+            for run_id, (known, changed) in self.recent.items()
+            if changed is None or horizon is None or changed > horizon
+        }
+        del self.rejected[: -settings.REMEMBERED_REJECTS]
+
+
+def horizon_of(watermark: datetime | None) -> datetime | None:
+    """The time up to which everything is known; what changed later is looked at again."""
+    return watermark - timedelta(seconds=settings.LAG) if watermark else None
+
+
+def last_change(run: Run) -> datetime | None:
+    """When the run last changed: `updated_at`, or `created_at` if that is missing or later."""
+    return max((moment for name in ("updated_at", "created_at") if (moment := run.time(name))), default=None)
+
+
+def is_in_flight(run: Run, now: datetime) -> bool:
+    """Whether the run will change by itself."""
+    status = run.text("status")
+    if status in IN_FLIGHT or status in FINAL:
+        return status in IN_FLIGHT
+    changed = last_change(run)
+    return changed is not None and now - changed < timedelta(days=settings.UNKNOWN_STATUS_DAYS)
