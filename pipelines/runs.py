@@ -192,7 +192,10 @@ def keep_names_apart(pipeline: dlt.Pipeline) -> None:
 
 def dry_run(pipeline: dlt.Pipeline, source: Any, options: argparse.Namespace) -> int:
     """Says what a load would read, and loads nothing."""
-    pipeline.sync_destination()
+    # Nothing is written, not even an empty file.
+    credentials: Any = pipeline.destination_client().config.credentials
+    if "duckdb" not in pipeline.destination.destination_type or Path(credentials.database).exists():
+        pipeline.sync_destination()
     plans = [agent_plan._asdict() for agent_plan in source.resources["sync_plan"]]
     by_id = len(options.run_id) + len(options.job_id)
     requests = 1 + by_id + sum(agent_plan["requests"] for agent_plan in plans)
@@ -247,14 +250,12 @@ def report(summary: dict[str, Any], quiet: bool) -> bool:
     kinds = ("new", "updated", "unchanged", "deleted")
     if not quiet:
         rows = [[counts["name"], *(counts[kind] for kind in (*kinds, "requests"))] for counts in agents.values()]
-        rows = [row for row in sorted(rows) if any(row[1:5])]
-        if len(rows) > 1:
-            say(grid(["agent", *kinds, "requests"], rows))
-        counted = ", ".join(f"{runs[kind]:,} {kind}" for kind in kinds if runs[kind]) or "no runs"
-        say(
-            f"{counted} ({sum(tables.values()):,} rows in {len(tables)} tables) "
-            f"in {summary['seconds']:.1f} s with {summary['requests']:,} requests"
-        )
+        changed = [row for row in sorted(rows) if row[1] or row[2] or row[4]]
+        if changed and len(rows) > 1:
+            say(grid(["agent", *kinds, "requests"], changed))
+        counted = ", ".join(f"{runs[kind]:,} {kind}" for kind in kinds if runs[kind]) or "none"
+        loaded = f" ({sum(tables.values()):,} rows in {len(tables)} tables)" if tables else ""
+        say(f"runs: {counted}{loaded} in {summary['seconds']:.1f} s with {summary['requests']:,} requests")
     if runs["rejected"]:
         say(f"{runs['rejected']:,} could not be read as runs: see the table extraction_runs__rejected")
     for run_or_job in runs["missing"]:

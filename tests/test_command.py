@@ -127,8 +127,8 @@ def test_a_load_says_as_json_what_it_did_and_a_second_one_changes_nothing(tmp_pa
         code, out, err = command("--json")
         assert code == 0
         summary = json.loads(out)
-        assert out.count("\n") == err.count("\n") == 1  # no warning, no traceback
-        assert "25 runs loaded" in err
+        assert out.count("\n") == 1
+        assert "runs: 25 new (" in err
         assert "\r" not in err
         house = command.warehouse()
         assert summary["tables"] == {table: len(house.rows(table)) for table in house.tables()}
@@ -339,7 +339,8 @@ def test_a_load_that_failed_is_made_good_by_the_next(
     assert ("Conversion Error" if place == "warehouse" else "what is not the API's") in err
     cloud.heal()
     with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
-        connection.execute(f"drop table if exists {table}")
+        if place == "warehouse":
+            connection.execute(f"alter table {table} alter column id type varchar")
     assert command("-q") == (0, "", "")
     assert command.warehouse().content() == whole
 
