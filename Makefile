@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.synced
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench soak clean
 
 demo: $(STAMP)
 	$(BIN)/python pipelines/runs.py --demo
@@ -24,6 +24,11 @@ format: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks
+
+# The model test for as long as one likes: make soak SOAK_STEPS=100000
+SOAK_STEPS ?= 20000
+soak: $(STAMP)
+	SOAK_STEPS=$(SOAK_STEPS) $(BIN)/python -m pytest tests/test_model.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist llama_extract*.duckdb llama_extract*.duckdb.wal

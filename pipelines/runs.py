@@ -92,9 +92,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     how = parser.add_argument_group("how")
     how.add_argument("--full-scan", action="store_true", help="compare all runs; finds edits of old runs and deletions")
     how.add_argument("--refresh", action="store_true", help="drop all tables and what is known, and load anew")
-    how.add_argument(
-        "--chunk-size", type=int, default=CHUNK_SIZE, metavar="N", help="runs to commit at a time (%(default)s)"
-    )
+    how.add_argument("--chunk-size", type=int, metavar="N", help=f"runs to commit at a time (default: {CHUNK_SIZE})")
     how.add_argument("--dry-run", action="store_true", help="say what would be read; load nothing")
     where = parser.add_argument_group("where to")
     where.add_argument("--destination", default="duckdb", metavar="NAME", help="a dlt destination (default: duckdb)")
@@ -137,12 +135,18 @@ def run(options: argparse.Namespace) -> int:
 
 def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """The source's arguments that the command line has; the rest comes from dlt's configuration."""
-    arguments: dict[str, Any] = {"chunk_size": options.chunk_size}
+    configured = dlt.config.get("sources.llama_extract.chunk_size", int)
+    arguments: dict[str, Any] = {"chunk_size": first_given(options.chunk_size, configured, CHUNK_SIZE)}
     if options.demo or options.agent or options.run_id or options.job_id:
         # What is chosen here replaces what is configured, all three together.
         arguments |= {"agents": options.agent, "run_ids": options.run_id, "job_ids": options.job_id}
     arguments |= {name: value for name in ("since", "until") if (value := getattr(options, name)) is not None}
     return arguments | ({"full_scan": True} if options.full_scan else {})
+
+
+def first_given(*values: Any) -> Any:
+    """The first of the values that is not None."""
+    return next(value for value in values if value is not None)
 
 
 def check_dataset(name: str, source: Any) -> None:
@@ -194,7 +198,8 @@ def dry_run(pipeline: dlt.Pipeline, source: Any, options: argparse.Namespace) ->
     """Says what a load would read, and loads nothing."""
     # Nothing is written, not even an empty file.
     credentials: Any = pipeline.destination_client().config.credentials
-    if "duckdb" not in pipeline.destination.destination_type or Path(credentials.database).exists():
+    there = "duckdb" not in pipeline.destination.destination_type or Path(credentials.database).exists()
+    if there and not options.refresh:
         pipeline.sync_destination()
     plans = [agent_plan._asdict() for agent_plan in source.resources["sync_plan"]]
     by_id = len(options.run_id) + len(options.job_id)
@@ -213,7 +218,7 @@ def dry_run(pipeline: dlt.Pipeline, source: Any, options: argparse.Namespace) ->
         if rows:
             say(grid(["agent", "would read", "runs", "requests"], rows))
         if by_id:
-            say(f"{by_id:,} runs by their IDs or jobs, a request each")
+            say(f"by ID or job: {by_id:,} {'run' if by_id == 1 else 'runs'}, a request each")
         say(f"nothing was loaded; a load would take {'at least ' * more}{requests:,} requests")
     if options.json:
         print(json.dumps({"agents": plans, "requests": requests, "at_least": more}), flush=True)

@@ -101,16 +101,20 @@ class Sides:
                     "data": msgspec.Raw(json.dumps(document, ensure_ascii=False).encode()),
                     "data_schema": msgspec.Raw(json.dumps(self.data_schema).encode()),
                 },
+                content_hash="",
+                size=0,
             )
             for number, document in enumerate(documents)
         ]
-        loads = {load.name: load.data for load in self.tables.build(read_runs(runs, self.parser), [], self._agents)}
+        loads = {
+            load.name: load.data for load in self.tables.build(read_runs(runs, self.parser), [], self._agents, "1")
+        }
         found: Rows = {}
         identity: dict[str, RowId] = {}
         # Parents come before children: a child's name is its parent's with something after it.
         for table in sorted((name for name in loads if name == DATA or name.startswith(f"{DATA}__")), key=len):
             types = self.tables._types[table]
-            rows = [row for row in loads[table].to_pylist() if not row["_deleted"]]
+            rows = [row for row in loads[table].to_pylist() if not row.get("_deleted")]
             for row in rows:
                 parent = (int(row["_run_id"]),) if table == DATA else identity[row["_dlt_parent_id"]]
                 place = parent if table == DATA else (*parent, table, row["_dlt_list_idx"])

@@ -12,13 +12,15 @@ import tomllib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import duckdb
 import pytest
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import llama_extract, settings
+from llama_extract_dlt import agent_runs, llama_extract, settings
+from llama_extract_dlt.runs import FINAL, IN_FLIGHT
+from llama_extract_dlt.watermarks import AgentState
 from warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -55,15 +57,35 @@ def prose() -> str:
     return "\n".join(page.read_text() for page in PAGES)
 
 
+def section(page: str, heading: str) -> str:
+    """What stands under a heading, smaller headings included."""
+    text = (ROOT / page).read_text()
+    found = re.search(rf"^(#+) {re.escape(heading)}\n(.*?)(?=^#{{1,2}} |\Z)", text, re.MULTILINE | re.DOTALL)
+    assert found, (page, heading)
+    return found[2]
+
+
+def rows_of(page: str, heading: str) -> list[list[str]]:
+    """The rows of the tables under a heading, their heads left out."""
+    lines = re.findall(r"^\| (.*) \|$", section(page, heading), re.MULTILINE)
+    heads = {number for number, line in enumerate(lines) if line.startswith("---")}
+    cells = [re.split(r" \| ", line) for number, line in enumerate(lines) if not {number, number + 1} & heads]
+    assert cells
+    return cells
+
+
 @pytest.fixture(scope="module")
 def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warehouse]:
-    """The demo's runs, and some items that are no runs."""
+    """The demo's runs, an item that is no run, and a run that was deleted."""
     folder = tmp_path_factory.mktemp("docs")
     with pytest.MonkeyPatch.context() as patch, Emulator(runs=300, seed=1) as cloud:
         patch.setenv("DLT_DATA_DIR", str(folder / "dlt"))
         patch.setenv("RUNTIME__DLTHUB_TELEMETRY", "false")
         cloud.add_raw_item(cloud.agents()[0]["id"], b'"a run?"')
+        deleted = cloud.add_run(status="PENDING")  # without data: the other queries do not see it
         warehouse = Warehouse(cloud, folder / "demo.duckdb")
+        warehouse.load()
+        cloud.delete_run(deleted["id"])
         warehouse.load()
         yield warehouse
         warehouse.close()
@@ -108,16 +130,46 @@ def test_the_load_that_the_readme_starts_with_works(cloud: Emulator, tmp_path: P
     (summary,) = [json.loads(example.text) for example in examples("json")]
     assert set(json.loads(ended.stdout)) == set(summary)
     assert set(json.loads(ended.stdout)["runs"]) == set(summary["runs"])
+    assert set(json.loads(ended.stdout)["agents"][agent["id"]]) == set(*summary["agents"].values())
+    assert [name.strip("`") for name, _ in rows_of("docs/operations.md", "What a load says")] == list(summary)
     assert list(tmp_path.glob("*.duckdb"))
 
 
 def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
     printed = run_command("--demo", folder=tmp_path).stderr
     (shown,) = [e.text for e in examples("text", "README.md") if e.heading == "Try it"]
-    lines = {re.sub(r"in \d+\.\d s", "", line).strip() for line in printed.splitlines()}
-    for line in shown.splitlines():
-        assert line.strip() == "…" or re.sub(r"in \d+\.\d s", "", line).strip() in lines, line
+    lines = timeless(printed)
+    for line in timeless(shown):
+        assert line in ("…", *lines)
     assert (tmp_path / "llama_extract_demo.duckdb").exists()
+
+
+def test_a_load_says_what_the_docs_show(tmp_path: Path) -> None:
+    (shown,) = examples("text", "docs/operations.md")[1:]
+    with Emulator(runs=60, seed=1) as cloud:
+        assert run_command("--quiet", cloud=cloud, folder=tmp_path).returncode == 0
+        agents = {agent["name"]: agent["id"] for agent in cloud.agents()}
+        for _ in range(3):
+            cloud.add_run(agents["Invoices"])
+        cloud.delete_run(cloud.runs(agents["Bank statements"])[3]["id"])
+        said = run_command(cloud=cloud, folder=tmp_path).stderr
+    assert timeless(said) == timeless(shown.text)
+
+
+# Fails at commit a19f36d: the runs are compared with the tables that are about to be dropped, found unchanged,
+# and not loaded (`running._take_over_schema` gives the source those tables, and `Holdings` asks them).
+def test_a_refresh_loads_everything_anew(tmp_path: Path) -> None:
+    with Emulator(runs=5, seed=1, corpus="invoices") as cloud:
+        for options in ([], ["--refresh"]):
+            assert run_command("--quiet", *options, cloud=cloud, folder=tmp_path).returncode == 0
+    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
+        connection.execute("use llama_extract.llama_extract")
+        assert connection.execute("select count(*) from extraction_runs").fetchall() == [(5,)]
+
+
+def timeless(text: str) -> list[str]:
+    """Lines without how long it took."""
+    return [re.sub(r"in \d+\.\d s", "", line).strip() for line in text.splitlines()]
 
 
 def run_command(*arguments: str, folder: Path, cloud: Emulator | None = None) -> subprocess.CompletedProcess[str]:
@@ -217,6 +269,57 @@ def test_error_rate_by_day_is_what_the_api_says(loaded: Warehouse) -> None:
     assert any(rate for *_, rate in rows)
 
 
+def test_a_load_costs_as_many_requests_as_the_docs_say(tmp_path: Path) -> None:
+    costs: dict[str, int] = {}
+    with Emulator(runs=250, seed=1, corpus="invoices") as cloud:
+        warehouse = Warehouse(cloud, tmp_path / "costs.duckdb")
+
+        def load(what: str, **arguments: Any) -> None:
+            warehouse.load(lookup_files=False, **arguments)
+            costs[what] = len(cloud.requests)
+            cloud.reset_requests()
+
+        old = "2020-01-01T00:00:00Z"  # at the end of the list
+        in_flight = [cloud.add_run(status="PENDING", created_at=old, updated_at=old) for _ in range(3)]
+        load("first, or of a new agent")
+        load("3 runs in flight")
+        for run in in_flight:
+            cloud.finish_run(run["id"])
+        load("as they finish")
+        load("nothing new")
+        for _ in range(20):
+            cloud.add_run()
+        load("20 new runs")
+        load("full scan", full_scan=True)
+        load("window", since="2026-01-01")
+        agent = cloud.add_agent("New", {})
+        for _ in range(120):
+            cloud.add_run(agent["id"], data={})
+        load("a new agent with 120 runs")
+        warehouse.close()
+    assert costs.pop("as they finish") == costs["3 runs in flight"]
+    assert costs == {what: int(count) for what, _, count in rows_of("docs/how-sync-works.md", "What it costs")}
+
+
+def test_deleted_rows_come_back_as_the_docs_say(tmp_path: Path) -> None:
+    with Emulator(runs=3, seed=1, corpus="invoices") as cloud:
+        warehouse = Warehouse(cloud, tmp_path / "warehouse.duckdb")
+        warehouse.load()
+        whole = warehouse.content()
+        run = warehouse.rows("extraction_runs__data__line_items")[0]["_run_id"]
+
+        def whole_after_deleting(table: str, key: str, **arguments: Any) -> bool:
+            with duckdb.connect(str(warehouse.path)) as connection:
+                connection.execute(f"delete from llama_extract.{table} where {key} = ?", [run])
+            warehouse.load(**arguments)
+            return warehouse.content() == whole
+
+        assert not whole_after_deleting("extraction_runs__data__line_items", "_run_id", full_scan=True)
+        assert not whole_after_deleting("extraction_runs", "id")
+        assert whole_after_deleting("extraction_runs", "id", full_scan=True)
+        warehouse.close()
+
+
 # ── names exist ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -239,6 +342,55 @@ def test_options_and_settings_are_documented_and_exist(tmp_path: Path) -> None:
             assert json.loads(table[name].strip("`")) == parameter.default
     assert settings.BASE_URL in table["base_url"]
     assert {name.lower() for name in re.findall(r"SOURCES__LLAMA_EXTRACT__([A-Z]\w+)", prose())} <= set(parameters)
+
+
+def test_numbers_in_the_docs_are_those_of_the_settings() -> None:
+    page = "docs/how-sync-works.md"
+    for name, value, _ in rows_of(page, "Numbers"):
+        assert float(value.replace(",", "")) == getattr(settings, name.strip("`")), name
+    text = (ROOT / page).read_text()
+    named = {name for name in re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", text) if name not in IN_FLIGHT | FINAL}
+    assert all(hasattr(settings, name) for name in named - {"DLT_DATA_DIR"})
+    batch = f"{settings.BATCH_RUNS:,} runs or {settings.BATCH_BYTES // 2**20} MiB"
+    for said, where in (
+        (f"a lag of {settings.LAG / 60:.0f} minutes (`LAG`)", page),
+        (f"flight for {settings.UNKNOWN_STATUS_DAYS:.0f} days after its last change (`UNKNOWN_STATUS_DAYS`)", page),
+        (f"older than `full_scan_every`, {settings.FULL_SCAN_EVERY:.0f} days by default", page),
+        (f"commits {settings.CHUNK_SIZE:,} runs at a time, `CHUNK_SIZE`", page),
+        (f"{settings.PAGE_SIZE} runs a page read {settings.PAGE_SIZE - settings.PAGE_OVERLAP} further", page),
+        (f"however old, {settings.CHUNK_SIZE:,} at a time", "docs/operations.md"),
+        (f"three batches (of {batch} of JSON", "docs/operations.md"),
+        (f"runs to commit at a time, {settings.CHUNK_SIZE} by default", "docs/configuration.md"),
+        (f"the command commits {settings.CHUNK_SIZE:,} runs", "docs/performance.md"),
+    ):
+        assert said in " ".join((ROOT / where).read_text().split()), said
+
+
+def test_names_in_the_account_of_the_sync_are_in_the_code() -> None:
+    page = "docs/how-sync-works.md"
+    members = set()
+    for path in SOURCE.glob("*.py"):
+        for found in ast.walk(ast.parse(path.read_text())):
+            if isinstance(found, ast.ClassDef):
+                members |= {f"{found.name}.{part.name}" for part in found.body if isinstance(part, ast.FunctionDef)}
+                members |= {
+                    f"{found.name}.{part.name}" for part in found.body if isinstance(part, ast.AsyncFunctionDef)
+                }
+                members |= {
+                    f"{found.name}.{part.target.id}"
+                    for part in found.body
+                    if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+                }
+    named = set(re.findall(r"`([A-Z]\w+\.\w+)`", (ROOT / page).read_text()))
+    assert len(named) > 5
+    assert named <= members
+    (picture,) = examples("mermaid", page)
+    steps = set(re.findall(r"\b_\w+", picture.text))
+    assert len(steps) > 3
+    assert steps <= set(vars(agent_runs.AgentRuns))
+    assert [key.strip("`") for key, _ in rows_of(page, "What is remembered")] == list(AgentState.__struct_fields__)
+    choices = get_args(get_type_hints(llama_extract)["deleted_runs"])
+    assert [re.findall(r'"(\w+)"', choice)[0] for choice, _ in rows_of(page, "Deletions")] == list(choices)
 
 
 def test_messages_in_the_troubleshooting_table_are_in_the_code() -> None:

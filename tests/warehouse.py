@@ -43,6 +43,10 @@ class Warehouse:
             pass
         return source.resources["extraction_runs"].custom_metrics
 
+    def forget(self) -> None:
+        """Reads the tables anew from now on."""
+        self._rows.clear()
+
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """What a query gives."""
         with duckdb.connect(str(self.path), read_only=True) as connection:
@@ -51,18 +55,19 @@ class Warehouse:
 
     def rows(self, table: str) -> list[Row]:
         """All rows of a table, copies that may be changed; none if there is no such table."""
-        if table not in self._rows:
-            self._rows[table] = self._read(table)
-        return [dict(row) for row in self._rows[table]]
+        if not self._rows:
+            self._rows = self._read()
+        return [dict(row) for row in self._rows.get(table, [])]
 
-    def _read(self, table: str) -> list[Row]:
+    def _read(self) -> dict[str, list[Row]]:
+        found = {}
         with duckdb.connect(str(self.path), read_only=True) as connection:
             connection.execute("set schema 'llama_extract'; set timezone = 'UTC'")
-            if table not in self._names(connection):
-                return []
-            cursor = connection.execute(f'select * from "{table}"')
-            names = [column[0] for column in cursor.description]
-            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+            for table in self._names(connection):
+                cursor = connection.execute(f'select * from "{table}"')
+                names = [column[0] for column in cursor.description]
+                found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return found
 
     def tables(self) -> list[str]:
         """The names of the tables, dlt's own left out."""
@@ -242,3 +247,67 @@ def data_row_of(data: Any, path: tuple[str | int, ...]) -> tuple[str, list[int]]
 def parse_json(text: str | None) -> Any:
     """A JSON column's value."""
     return None if text is None else json.loads(text)
+
+
+# ── runs as a whole ───────────────────────────────────────────────────────────────────────────────────────────────
+
+METADATA = "extraction_runs__field_metadata"
+TECHNICAL = {"data_schema_hash", "_content_hash", "_dlt_load_id", "_deleted_at", "_deleted"}
+
+
+def loaded_runs(warehouse: Warehouse) -> dict[str, Row]:
+    """Each run as the tables have it: its own values, and those of its config, file, data and field metadata."""
+    data = reassembled_data(warehouse)
+    runs: dict[str, Row] = {}
+    for row in warehouse.rows("extraction_runs"):
+        assert row["id"] not in runs, "a run is there twice"
+        run = {name: value for name, value in row.items() if value is not None and name not in TECHNICAL}
+        runs[row["id"]] = {"run": run, "data": data.pop(row["id"], []), "metadata": {}}
+    assert not data, f"data without a run: {list(data)}"
+    for part in ("config", "file"):
+        for row in warehouse.rows(f"extraction_runs__{part}"):
+            assert part not in runs[row["_run_id"]], f"a run has two rows of its {part}"
+            maps = {name: parse_json(row[name]) for name in ("permission_info", "resource_info") if row.get(name)}
+            runs[row["_run_id"]][part] = _values(row) | maps
+    boxes: dict[str, list[Row]] = {}
+    for row in sorted(warehouse.rows(f"{METADATA}__citation__bounding_boxes"), key=lambda row: row["_dlt_list_idx"]):
+        boxes.setdefault(row["_dlt_parent_id"], []).append(_values(row))
+    citations: dict[str, list[Row]] = {}
+    for row in sorted(warehouse.rows(f"{METADATA}__citation"), key=lambda row: row["_dlt_list_idx"]):
+        nested = {"bounding_boxes": boxes.pop(row["_dlt_id"])} if row["_dlt_id"] in boxes else {}
+        citations.setdefault(row["_dlt_parent_id"], []).append(_values(row) | nested)
+    for row in warehouse.rows(METADATA):
+        fields = runs[row["_run_id"]]["metadata"]
+        assert row["field_path"] not in fields, "a field is there twice"
+        values = {name: value for name, value in _values(row).items() if name not in _FIELD}
+        nested = {"citation": citations.pop(row["_dlt_id"])} if row["_dlt_id"] in citations else {}
+        fields[row["field_path"]] = {NAMING.normalize_path(name): value for name, value in values.items()} | nested
+    assert not boxes, "boxes without a citation"
+    assert not citations, "citations without a field"
+    return runs
+
+
+def expected_run(run: Row) -> Row:
+    """The same from the API's JSON."""
+    apart = {"config", "file", "data", "data_schema", "extraction_metadata"}
+    metadata = run["extraction_metadata"] or {}
+    usage = {f"extraction_metadata__usage__{name}": value for name, value in (metadata.get("usage") or {}).items()}
+    own = {name: value for name, value in run.items() if name not in apart} | usage
+    expected: Row = {
+        "run": {name: value for name, value in own.items() if value is not None},
+        "data": expected_data(run["data"]),
+        "metadata": {
+            ".".join(map(str, path)): values for path, values in expected_metadata(metadata.get("field_metadata"))
+        },
+    }
+    for part in ("config", "file"):
+        if run[part] is not None:
+            expected[part] = {name: value for name, value in run[part].items() if value is not None}
+    return expected
+
+
+_FIELD = {"field_path", "field_name", "data_row_id"}
+
+
+def _values(row: Row) -> Row:
+    return {name: value for name, value in row.items() if value is not None and name not in KEYS}

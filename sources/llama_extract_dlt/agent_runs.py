@@ -110,21 +110,24 @@ class AgentRuns:
         new = old.copy()
         until = rest.until if rest else old.watermark
         horizon = horizon_of(until)
-        listing, order, waiting = self._listing(first), _Order(), dict.fromkeys(old.in_flight)
+        fetched_ahead = self._selection.concurrency if horizon is None else 0
+        listing, order, waiting = self._listing(first, fetched_ahead), _Order(), dict.fromkeys(old.in_flight)
         pages = self._pages(listing, rest)
         found = unchanged = 0
         async for page, items in pages:
             chunk, looked_for = Chunk(), 0
             if rest is None and page.skip == 0:
                 new.begin(page.items, page.total, self._now)
-            for item in items:
+            runs = [item for item in items if isinstance(item, Run)]
+            if runs and order.first is None and rest is None and old.newest is not None:
+                created = runs[0].time("created_at")
+                order.kept &= created is not None and created >= old.newest
+            for run in runs:
+                order.see(run)
+            for item in items if order.kept else ():
                 if isinstance(item, Rejected):
                     found += self._reject(item, new, chunk)
                     continue
-                if order.first is None and rest is None and old.newest is not None:
-                    created = item.time("created_at")
-                    order.kept &= created is not None and created >= old.newest
-                order.see(item)
                 if item.id in waiting:
                     del waiting[item.id]
                     looked_for += 1
@@ -211,12 +214,15 @@ class AgentRuns:
                     order.see(item)
                     waiting.pop(item.id, None)
                     chunk.counts[self._agent.id, "unchanged"] += self._take(item, known.judge(item), new, chunk)
-            if old.full_scan_at is None and page.end < page.total:
+            if (rest is not None or old.full_scan_at is None) and page.end < page.total:
                 chunk.states[self._agent.id] = _unfinished(new, page, order, None).dump()
             yield self._requests(listing, chunk)
         if not listing.complete:
+            yield Chunk(unreadable={self._agent.id: "its list of runs changed too much to be read whole: run again"})
             return
         self.scanned = True
+        if not order.kept:
+            new.recent.clear()  # the next sync will have to read all again, and asks the warehouse what is known
         if rest is None:
             gone = dict.fromkeys([*known.unseen(), *waiting])
             if listing.moved:  # what moved while it was read could have been overlooked

@@ -18,6 +18,7 @@ from dlt.common.schema import Schema
 from dlt.extract import DltSource
 
 from .exceptions import LlamaExtractError
+from .sync import UNFINISHED, Sync
 from .tables import RUNS
 
 
@@ -38,8 +39,8 @@ def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterato
     Raises:
         LlamaExtractError: another load is at work.
     """
-    with alone(pipeline):
-        _take_over_schema(pipeline, source)
+    with alone(pipeline), _closing_syncs():
+        _take_over_schema(pipeline, source.schema.name)
         while True:
             info = pipeline.run(source, **arguments)
             info.raise_on_failed_jobs()
@@ -47,6 +48,19 @@ def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterato
             if (source.resources[RUNS].custom_metrics or {}).get("complete", True):
                 return
             arguments.pop("refresh", None)
+
+
+@contextmanager
+def _closing_syncs() -> Iterator[None]:
+    """Ends reading ahead when nothing more is loaded."""
+    syncs: list[Sync] = []
+    UNFINISHED.set(syncs)
+    try:
+        yield
+    finally:
+        UNFINISHED.set(None)
+        for sync in syncs:
+            sync.close()
 
 
 @contextmanager
@@ -84,14 +98,13 @@ def only_process(lock_file: Path, otherwise: Exception) -> Iterator[None]:
         yield
 
 
-def _take_over_schema(pipeline: dlt.Pipeline, source: DltSource) -> None:
-    """Gives the source the schema that the destination has, so that column types stay as they are.
+def _take_over_schema(pipeline: dlt.Pipeline, name: str) -> None:
+    """Gives the pipeline the schema that the destination has: the tables that are there, with their types.
 
     dlt does that itself as soon as there is a state. A first load that was cut off leaves tables without one.
     """
-    name = source.schema.name
     if name in pipeline.schemas:
         return
     with suppress(DestinationUndefinedEntity), pipeline.destination_client() as client:
         if isinstance(client, WithStateSync) and (stored := client.get_stored_schema(name)):
-            source.schema = Schema.from_dict(json.loads(stored.schema))
+            pipeline.schemas.save_schema(Schema.from_dict(json.loads(stored.schema)))

@@ -25,12 +25,13 @@ FINAL = frozenset({"SUCCESS", "ERROR", "PARTIAL_SUCCESS", "CANCELLED"})
 
 @dataclass(slots=True)
 class Run:
-    """An extraction run: its id, its agent's id, the raw JSON of all its members, and 12 characters that digest it."""
+    """An extraction run: its id, its agent's id, its members as raw JSON, a digest of them, their bytes."""
 
     id: str
     agent_id: str
     fields: Fields
     content_hash: str
+    size: int
 
     def text(self, name: str) -> str | None:
         """A member that is text or null, None if it is neither."""
@@ -47,20 +48,11 @@ class Run:
         except (ValueError, OverflowError):
             return None
 
-    @property
-    def size(self) -> int:
-        """Bytes of JSON."""
-        return sum(len(memoryview(raw)) for raw in self.fields.values())
-
 
 def content_hash(fields: Fields) -> str:
     """12 characters (72 bits) that are others when the run is another; the order of its members does not matter."""
-    digest = hashlib.sha256()
-    for name in sorted(fields):
-        digest.update(name.encode("utf-8", "replace") + b"\0")
-        digest.update(fields[name])
-        digest.update(b"\0")
-    return base64.urlsafe_b64encode(digest.digest()[:9]).decode()
+    text = b"\0".join([part for name in sorted(fields) for part in (name.encode("utf-8", "replace"), fields[name])])
+    return base64.urlsafe_b64encode(hashlib.sha256(text).digest()[:9]).decode()
 
 
 @dataclass(slots=True)
@@ -84,7 +76,7 @@ def read_run(item: bytes | memoryview | msgspec.Raw, position: str) -> Run | Rej
         return Rejected(bytes(item), what, position)
     if not run_id:
         return Rejected(bytes(item), "its `id` is empty", position)
-    run = Run(run_id, "", fields, content_hash(fields))
+    run = Run(run_id, "", fields, content_hash(fields), len(memoryview(item)))
     run.agent_id = run.text("extraction_agent_id") or ""
     return run
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import aclosing
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -30,6 +32,9 @@ from .tables import LoadTable, RunTables, agent_table
 
 _T = TypeVar("_T")
 
+UNFINISHED: ContextVar[list[Sync] | None] = ContextVar("unfinished", default=None)
+"""Where syncs enter themselves that somebody will close if no more of them is wanted."""
+
 
 class Batch(NamedTuple):
     """What the runs resource is fed with: what was found, and its runs parsed."""
@@ -42,6 +47,9 @@ class Batch(NamedTuple):
         """The tables to load; `state` (the resource's) then says what will be in the warehouse with them."""
         sync, chunk, load_id = self.sync, self.chunk, current_load_id()
         tables = sync.tables(schema)
+        if sync.load_id != load_id:
+            sync.load_id = load_id
+            tables.begin_load(schema)
         if sync.per_agent:
             tables.data_table = sync.data_table(state.setdefault("data_tables", {}), schema)
         flag = sync.selection.deleted_runs == "flag"
@@ -87,6 +95,7 @@ class Sync:
         self._budget = budget
         self._wanted = wanted
         self.per_agent = per_agent
+        self.load_id: str | None = None
         self.holdings = Holdings(None, None)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._rejected = 0
@@ -99,6 +108,7 @@ class Sync:
         self._agents: Future[list[Agent]] | None = None
         self._lock = threading.Lock()
         self._batches: Generator[Batch, None, None] | None = None
+        self._held: Batch | None = None
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -132,18 +142,28 @@ class Sync:
             size = min(settings.BATCH_RUNS, limit or settings.BATCH_RUNS)
             self.holdings = Holdings(_warehouse(), schema)
             self._batches = in_own_loop(self._feed(states, size))
+            if (unfinished := UNFINISHED.get()) is not None:
+                unfinished.append(self)
         given = 0
         try:
-            for batch in self._batches:
+            while (batch := self._held or next(self._batches, None)) is not None:
+                self._held = None
                 given += len(batch.chunk.runs)
                 self.complete |= batch.chunk.last
                 yield batch
-                if limit and given >= limit and not batch.chunk.last:
-                    return
+                if limit and given >= limit and (held := next(self._batches, None)):
+                    self._held = held
+                    if held.chunk.runs:  # else it belongs to this load
+                        return
         except BaseException:
-            self._batches.close()
-            self.complete = True  # what failed is begun anew
+            self.close()
             raise
+        self.complete = True
+
+    def close(self) -> None:
+        """Reads nothing more: what failed is begun anew, by another sync."""
+        if self._batches is not None:
+            self._batches.close()
         self.complete = True
 
     async def _feed(self, states: Mapping[str, Any], size: int) -> AsyncGenerator[Batch, None]:
@@ -281,7 +301,8 @@ def in_own_loop(items: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
                 return
             yield item
     finally:
-        asyncio.run_coroutine_threadsafe(close(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        if not sys.is_finalizing():  # else the thread is no more
+            asyncio.run_coroutine_threadsafe(close(), loop).result()
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()

@@ -45,6 +45,8 @@ class LoadTable:
     parent: str | None = None
     json_columns: list[str] = field(default_factory=list)
     descriptions: dict[str, str] = field(default_factory=dict)
+    replaces: bool = True
+    """Whether the warehouse may have rows for the same runs, which these replace."""
 
     @property
     def is_child(self) -> bool:
@@ -89,6 +91,11 @@ class RunTables:
         self._schemas: dict[bytes, tuple[str, Any]] = {}
         self._tables: dict[str, Table] = {}
         self._parents: dict[str, str] = {}
+        self._there: set[str] = set()
+
+    def begin_load(self, schema: dlt.Schema) -> None:
+        """Notes which tables there are before a load: only they can have rows that are to be replaced."""
+        self._there = set(schema.tables)
 
     def build(
         self,
@@ -341,7 +348,6 @@ class RunTables:
                 "_dlt_id": ids,
                 "_dlt_parent_id": where.parents,
                 "_dlt_list_idx": pa.array(where.position, pa.int64()),
-                "_deleted": pa.nulls(len(where.runs), pa.bool_()),
             },
         )
         table.pieces.append(piece)
@@ -413,10 +419,13 @@ class RunTables:
         if data is None:
             return None
         json_columns = [name for name in data.column_names if table.types.get(name) == "json"]
-        if table.name in (RUNS, AGENTS):
-            return LoadTable(table.name, data, key="id", json_columns=json_columns)
-        parent = self._parents.get(table.name, RUNS)
-        return LoadTable(table.name, data, "_run_id", parent, json_columns, table.new_descriptions())
+        if table.name == AGENTS:
+            return LoadTable(AGENTS, data, key="id", json_columns=json_columns)
+        replaces = table.name in self._there
+        if table.name == RUNS:
+            return LoadTable(RUNS, data, key="id", json_columns=json_columns, replaces=replaces)
+        parent, descriptions = self._parents.get(table.name, RUNS), table.new_descriptions()
+        return LoadTable(table.name, data, "_run_id", parent, json_columns, descriptions, replaces)
 
     def _schema_hash(self, text: bytes, new: dict[str, bytes]) -> str | None:
         """The hash of a data schema's text; one not seen before is also put into `new`."""
