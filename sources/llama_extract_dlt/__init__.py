@@ -96,7 +96,8 @@ def llama_extract(
 
     Returns:
         Two resources: `extraction_runs`, which fills the tables of runs and their children, and `extraction_agents`.
-        A third one, `sync_plan`, is not loaded: iterating over it is a dry run, a row an agent.
+        Two more are not loaded unless they are selected: iterating over `sync_plan` is a dry run, a row an agent;
+        `forget` loads nothing but lets the next load begin anew.
 
     Raises:
         ConfigurationError: a setting is missing or cannot be used; nothing was sent.
@@ -202,4 +203,10 @@ def llama_extract(
     def sync_plan() -> Iterator[AgentPlan]:
         yield from sync().plan(dlt.current.resource_state(RUNS).get("agents", {}))
 
-    return extraction_runs, extraction_agents, sync_plan
+    @dlt.resource(selected=False)
+    def forget() -> Iterator[Any]:
+        for name in (RUNS, AGENTS):
+            dlt.current.resource_state(name).clear()
+        yield from ()
+
+    return extraction_runs, extraction_agents, sync_plan, forget

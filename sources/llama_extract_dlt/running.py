@@ -6,6 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.json import json
 from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
 from dlt.common.schema import Schema
+from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 
 from .exceptions import LlamaExtractError
@@ -41,6 +43,11 @@ def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterato
     """
     with alone(pipeline), _closing_syncs():
         _take_over_schema(pipeline, source.schema.name)
+        if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
+            arguments.setdefault("loader_file_format", "parquet")  # in CSV an empty text is the same as none
+        if arguments.get("refresh"):
+            # First what is known, then the tables: cut off in between, the next load still finds all that is missing.
+            pipeline.run(source.with_resources("forget"))
         while True:
             info = pipeline.run(source, **arguments)
             info.raise_on_failed_jobs()
@@ -65,22 +72,35 @@ def _closing_syncs() -> Iterator[None]:
 
 @contextmanager
 def alone(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Keeps out other loads into the same dataset: their staging tables are the same."""
-    destination, dataset = pipeline.destination, pipeline.dataset_name
-    config: Any = pipeline.destination_client().config
-    place = getattr(config.credentials, "database", None) if "duckdb" in destination.destination_type else None
-    where = str(Path(place).resolve()) if place else config.fingerprint()
-    name = hashlib.sha256(f"{destination.destination_type} {where} {dataset}".encode()).hexdigest()[:16]
+    """Keeps out other loads into the same dataset: their staging tables are the same.
+
+    A DuckDB file has a lock file beside it, PostgreSQL a lock of its own; for other destinations only loads from this
+    machine are kept out.
+    """
+    destination_type, client = pipeline.destination.destination_type, pipeline.destination_client()
+    config: Any = client.config
+    # As it is called in the destination, however it is spelt here.
+    dataset = client.sql_client.dataset_name if isinstance(client, SqlJobClientBase) else pipeline.dataset_name
     busy = LlamaExtractError(f"another load into the dataset {dataset} is at work: wait for its end")
     with ExitStack() as stack:
-        stack.enter_context(only_process(Path(get_dlt_pipelines_dir()) / f"llama_extract_{name}.lock", busy))
-        if destination.destination_type.endswith(".postgres"):
-            client: Any = pipeline.sql_client()
-            stack.enter_context(client)
-            # It belongs to the connection, and ends with it.
-            if not client.execute_sql("SELECT pg_try_advisory_lock(%s)", int(name[:15], 16))[0][0]:
+        if destination_type.endswith(".postgres"):
+            sql: Any = pipeline.sql_client()
+            stack.enter_context(sql)
+            # It is the database's own lock, belongs to the connection, and ends with it.
+            number = int(_digest(dataset)[:15], 16)
+            if not sql.execute_sql("SELECT pg_try_advisory_lock(%s)", number)[0][0]:
                 raise busy
+        elif destination_type.endswith(".duckdb") and config.credentials.database != ":memory:":
+            file = Path(config.credentials.database)
+            stack.enter_context(only_process(file.with_name(f".{file.name}.lock"), busy))
+        else:
+            name = f"llama_extract_{_digest(destination_type, config.fingerprint(), dataset)}.lock"
+            stack.enter_context(only_process(Path(get_dlt_pipelines_dir()) / name, busy))
         yield
+
+
+def _digest(*parts: str | None) -> str:
+    return hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:16]
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from .holdings import Holdings
 from .parsing import Parser
 from .planning import AgentPlan, plan
 from .reading import ReadRuns, read_runs
-from .tables import LoadTable, RunTables, agent_table
+from .tables import LoadTable, RunTables, agent_table, without_nul
 
 _T = TypeVar("_T")
 
@@ -57,6 +57,8 @@ class Batch(NamedTuple):
         made = tables.build(self.read, chunk.rejected, known, load_id, () if flag else chunk.deleted)
         gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
         for table in chain(made, tables.flagged(gone, load_id, sync.now)):
+            if sync.no_nul:
+                table.data = without_nul(table.data)
             sync.count_rows(table)
             yield table
         agents = state.setdefault("agents", {})
@@ -96,6 +98,8 @@ class Sync:
         self._wanted = wanted
         self.per_agent = per_agent
         self.load_id: str | None = None
+        self.no_nul = False
+        """Whether the destination's texts cannot have the character NUL."""
         self.holdings = Holdings(None, None)
         self._counts: Counter[tuple[str, str]] = Counter()
         self._rejected = 0
@@ -140,7 +144,10 @@ class Sync:
         """
         if self._batches is None:
             size = min(settings.BATCH_RUNS, limit or settings.BATCH_RUNS)
-            self.holdings = Holdings(_warehouse(), schema)
+            pipeline = _pipeline()
+            if pipeline is not None:
+                self.no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
+            self.holdings = Holdings(pipeline.destination_client() if pipeline else None, schema)
             self._batches = in_own_loop(self._feed(states, size))
             if (unfinished := UNFINISHED.get()) is not None:
                 unfinished.append(self)
@@ -259,11 +266,11 @@ def current_load_id() -> str:
         return ""
 
 
-def _warehouse() -> Any:
-    """The client of the pipeline's destination; None when there is no pipeline."""
+def _pipeline() -> dlt.Pipeline | None:
+    """The pipeline that is running, if it has a destination; None when there is none."""
     context = Container()[PipelineContext]
-    pipeline = context.pipeline() if context.is_active() else None
-    return pipeline.destination_client() if pipeline and pipeline.destination else None
+    pipeline: Any = context.pipeline() if context.is_active() else None
+    return pipeline if pipeline is not None and pipeline.destination else None
 
 
 def in_own_loop(items: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:

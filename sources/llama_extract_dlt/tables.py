@@ -367,11 +367,7 @@ class RunTables:
                 here = [piece.runs for piece in table.pieces]
                 gone = np.setdiff1d(places, np.concatenate(here) if here else np.array([], dtype=np.int64))
                 if len(gone):
-                    keys = {
-                        "_run_id": self._run_ids.take(pa.array(gone)),
-                        "_deleted": pa.repeat(True, len(gone)),
-                    }
-                    table.pieces.append(Piece(gone, keys))
+                    table.pieces.append(Piece(gone, _tombstone_keys("_run_id", self._run_ids.take(pa.array(gone)))))
         for table in self._tables.values():
             if table.name == RUNS or not table.pieces:
                 continue
@@ -386,7 +382,7 @@ class RunTables:
         for agent in dict.fromkeys(agent for _, agent in removed):
             ids = pa.array([run_id for run_id, its_agent in removed if its_agent == agent], pa.string())
             for name in (RUNS, *_before(agent, before)):
-                keys = {"id" if name == RUNS else "_run_id": ids, "_deleted": pa.repeat(True, len(ids))}
+                keys = _tombstone_keys("id" if name == RUNS else "_run_id", ids)
                 self._table(name).pieces.append(Piece(np.arange(len(ids)), keys))
 
     def _tables_before(self, agent_tables: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -438,6 +434,24 @@ class RunTables:
                 new[key] = text
             self._schemas[text] = (key, schema)
         return self._schemas[text][0]
+
+
+def _tombstone_keys(key: str, run_ids: pa.Array) -> dict[str, pa.Array]:
+    """The key columns of tombstones: all that the table's rows have, since dlt counts on those named after it."""
+    others: dict[str, pa.DataType] = dict.fromkeys(("_dlt_id", "_dlt_parent_id"), pa.string())
+    others |= {"_dlt_list_idx": pa.int64()}
+    if key == "id":
+        others = dict.fromkeys(("_content_hash", "_dlt_load_id"), pa.string())
+    nulls = {name: pa.nulls(len(run_ids), arrow_type) for name, arrow_type in others.items()}
+    return {key: run_ids, **nulls, "_deleted": pa.repeat(True, len(run_ids))}
+
+
+def without_nul(data: pa.Table) -> pa.Table:
+    """The table with U+FFFD for every character NUL in a text, which PostgreSQL cannot hold."""
+    for place, column in enumerate(data.schema):
+        if pa.types.is_string(column.type) and pc.any(pc.match_substring(data[place], "\0")).as_py():
+            data = data.set_column(place, column, pc.replace_substring(data[place], "\0", "\ufffd"))
+    return data
 
 
 def _before(agent: str, before: Mapping[str, Sequence[str]]) -> list[str]:
