@@ -23,7 +23,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from llama_cloud_emulator import Emulator
 from warehouse import Warehouse, differences, expected_run, loaded_runs
 
-STEPS, EXAMPLES = 50, int(os.environ.get("SOAK_STEPS", "2500")) // 50
+STEPS, EXAMPLES = 50, int(os.environ.get("SOAK_STEPS", "2000")) // 50
 SMALL = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "items": {"type": "array", "items": {"type": "integer"}}},

@@ -83,7 +83,7 @@ class Listing:
                 shrunk = total is not None and page.total < total
                 self.moved |= total is not None and page.total != total
                 place = _place(page, order, shrunk=shrunk) if skip else "after"
-                if place == "beyond" and above is not None and page.items and above(page.items[0]):
+                if place != "after" and above is not None and page.items and above(page.items[0]):
                     order, place = {}, "after"
                 if place != "after":
                     self.moved = True
@@ -138,8 +138,9 @@ class Listing:
 
     def _fetch_ahead(self, skip: int, step: int, total: int) -> None:
         """Starts requests for the pages that come next, if every page is as long as the last one."""
+        overlap = settings.PAGE_OVERLAP if step > settings.PAGE_OVERLAP else 0
         step = max(1, step - settings.PAGE_OVERLAP)
-        while len(self._fetching) < self._ahead and skip < total:
+        while len(self._fetching) < self._ahead and skip + overlap < total:
             if skip not in self._fetching:
                 self._fetching[skip] = self._fetch(skip)  # type: ignore[assignment]
             skip += step

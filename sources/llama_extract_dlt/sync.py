@@ -55,19 +55,20 @@ class Batch(NamedTuple):
         flag = sync.selection.deleted_runs == "flag"
         known = state.setdefault("agent_tables", {})
         made = tables.build(self.read, chunk.rejected, known, load_id, () if flag else chunk.deleted)
-        gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
-        for table in chain(made, tables.flagged(gone, load_id, sync.now)):
-            if sync.no_nul:
-                table.data = without_nul(table.data)
-            sync.count_rows(table)
-            yield table
+        # All of it is noted at once: dlt takes turns between the tables of several batches.
+        sync.count(chunk)
         agents = state.setdefault("agents", {})
         for agent_id, left in chunk.states.items():
             if left is None:
                 agents.pop(agent_id, None)
             else:
                 agents[agent_id] = left
-        sync.count(chunk)
+        gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
+        for table in chain(made, tables.flagged(gone, load_id, sync.now)):
+            if sync.no_nul:
+                table.data = without_nul(table.data)
+            sync.count_rows(table)
+            yield table
 
 
 class Sync:
@@ -113,6 +114,7 @@ class Sync:
         self._lock = threading.Lock()
         self._batches: Generator[Batch, None, None] | None = None
         self._held: Batch | None = None
+        self._failure: Exception | None = None
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -153,14 +155,20 @@ class Sync:
                 unfinished.append(self)
         given = 0
         try:
+            if self._failure is not None:
+                raise self._failure
             while (batch := self._held or next(self._batches, None)) is not None:
                 self._held = None
                 given += len(batch.chunk.runs)
                 self.complete |= batch.chunk.last
                 yield batch
-                if limit and given >= limit and (held := next(self._batches, None)):
-                    self._held = held
-                    if held.chunk.runs:  # else it belongs to this load
+                if limit and given >= limit:
+                    try:
+                        self._held = next(self._batches, None)
+                    except Exception as error:  # what is there is to be loaded before that is said
+                        self._failure = error
+                        return
+                    if self._held and self._held.chunk.runs:  # else it belongs to this load
                         return
         except BaseException:
             self.close()
