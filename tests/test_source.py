@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import dlt
+import duckdb
 import httpx
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
@@ -497,3 +498,16 @@ def test_a_normal_load_warns_of_nothing(cloud: Emulator, warehouse: Make, caplog
         house.load()
         house.load()
     assert [record.getMessage() for record in caplog.records] == []
+
+
+def test_what_a_cut_off_load_left_of_a_run_that_is_gone_is_taken_away(cloud: Emulator, warehouse: Make) -> None:
+    house = warehouse(cloud)
+    house.load()
+    run = next(run for run in cloud.runs() if run["data"] and run["extraction_metadata"])
+    with duckdb.connect(str(house.path)) as connection:  # as if only some tables had been written
+        connection.execute("delete from llama_extract.extraction_runs where id = ?", [run["id"]])
+    cloud.delete_run(run["id"])
+    house.load(full_scan=True)
+    for table in house.tables():
+        assert [row for row in house.rows(table) if row.get("_run_id") == run["id"]] == [], table
+    assert loaded_ids(house) == {run["id"] for run in cloud.runs()}

@@ -201,7 +201,6 @@ def test_a_first_load_asks_for_every_page_once(cloud: Emulator, house: Warehouse
     assert missed(house) == {}
 
 
-# BUG: the page after the last one is fetched ahead where only the item that pages have in common is left.
 def test_a_last_page_that_is_full_is_not_followed_by_another_request(cloud: Emulator, house: Warehouse) -> None:
     for size in (9, 13):
         Agent(cloud, f"{size} runs").add(size)
@@ -350,13 +349,13 @@ def test_a_status_nobody_knows_is_read_again_for_a_week(cloud: Emulator, letters
 def test_agents_that_are_selected_or_added_later_get_their_whole_history(
     cloud: Emulator, letters: Agent, house: Warehouse
 ) -> None:
-    letters.add(23)
+    letters.add(16)
     forms = Agent(cloud, "Forms")
     forms.add(16)
     house.load(page_size=5, agents=["Letters"])
     added = Agent(cloud, "Added")
     added.add(11)
-    assert added.time < forms.time < letters.time
+    assert added.time < forms.time == letters.time
     expected = {"Letters": 1, "Default": 1, "Forms": pages(16, 5), "Added": pages(11, 5)}
     assert requests_of(house, page_size=5) == expected
     assert missed(house) == {}
@@ -484,32 +483,34 @@ def test_agents_that_are_there_though_not_listed_are_not_taken_for_deleted(
 # ── the order of run lists ────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("order", ["oldest", "shuffled"])
+@pytest.mark.parametrize(("order", "page_size"), [("oldest", 1), ("oldest", 5), ("shuffled", 5)])
 def test_everything_is_found_whatever_the_order_of_lists(
-    cloud: Emulator, letters: Agent, house: Warehouse, order: str
+    cloud: Emulator, letters: Agent, house: Warehouse, order: str, page_size: int
 ) -> None:
-    cloud.order, cloud.page_limit = order, 5
+    cloud.order = order
     letters.add(6)
     (run_id,) = letters.add(status="PENDING")
     letters.add(6)
-    house.load()
+    house.load(page_size=page_size)
     assert missed(house) == {}
-    letters.add(2)
-    house.load()
-    assert missed(house) == {}
-    letters.add(1)
     letters.finish(run_id)
-    house.load()
-    assert missed(house) == {}
+    for _ in range(2):
+        gone = letters.delete(8)  # so that the list is as long as before
+        letters.add(1)
+        house.load(page_size=page_size)
+        assert missed(house) == {}
+        assert deleted(house) >= set(gone)
 
 
 def test_everything_is_found_when_the_order_of_lists_changes(cloud: Emulator, letters: Agent, house: Warehouse) -> None:
-    cloud.page_limit = 5
-    letters.add(18)
-    for order in ("newest", "shuffled", "oldest", "newest"):
+    letters.add(6, created_at=stamp(START), updated_at=stamp(START))
+    letters.add(12)
+    house.load(page_size=5)
+    for order in ("oldest", "newest"):
         cloud.order = order
+        letters.delete(8, 9, 10)  # so that the list is as long as before
         letters.add(3)
-        house.load()
+        house.load(page_size=5)
         assert missed(house) == {}
 
 
@@ -523,7 +524,7 @@ def test_odd_times_hide_no_runs(cloud: Emulator, house: Warehouse) -> None:
         "no created_at": {"created_at": None},
         "no times": {"updated_at": None, "created_at": None},
         "broken times": {"updated_at": "yesterday", "created_at": ""},
-        "equal times": {"updated_at": stamp(START), "created_at": stamp(START)},
+        "equal times": {"updated_at": "2025-06-01T00:00:00Z", "created_at": "2025-06-01T00:00:00Z"},
         "updated in the future": {"updated_at": "2999-01-01T00:00:00Z"},
         "all in the future": {"updated_at": "2999-01-01T00:00:00Z", "created_at": "2999-01-01T00:00:00Z"},
     }
@@ -536,13 +537,18 @@ def test_odd_times_hide_no_runs(cloud: Emulator, house: Warehouse) -> None:
     house.load()
     assert missed(house) == {}
     for agent, times in agents.items():
-        agent.add(3, **times)
-        agent.add(2)
+        if agent.name == "equal times":
+            agent.delete(-1, -2, -3, -4)
+        else:
+            agent.delete(-1, -2, -3, -4, -5)
+            agent.add(1)
+        agent.add(4, **times)
         agent.finish(in_flight[agent], **times)
     counts = house.load()
     assert missed(house) == {}
     for agent in agents:
-        assert (counts["agents"][agent.id]["new"], counts["agents"][agent.id]["updated"]) == (5, 1), agent.name
+        new = 4 if agent.name == "equal times" else 5
+        assert (counts["agents"][agent.id]["new"], counts["agents"][agent.id]["updated"]) == (new, 1), agent.name
     assert house.load()["tables"] == {}
 
 
@@ -562,6 +568,22 @@ def test_runs_that_appear_late_among_older_ones_are_found(cloud: Emulator, house
     assert {agent: counts["agents"][agent.id]["new"] for agent in late} == {
         agent: 1 + newer for agent, (_, newer) in late.items()
     }
+    assert {counts["agents"][agent.id]["requests"] for agent in late if agent.name.startswith("5 ")} == {1}
+
+
+@pytest.mark.parametrize(("place", "gone"), [(1, [-1]), (-1, [])], ids=["near-the-top", "at-the-end"])
+def test_a_run_without_a_time_of_creation_hides_none_that_appear_late(
+    cloud: Emulator, letters: Agent, house: Warehouse, place: int, gone: list[int]
+) -> None:
+    letters.add(20)
+    cloud.edit_run(cloud.runs(letters.id)[place]["id"], False, created_at=None)
+    house.load(page_size=5)
+    late = stamp(letters.time - timedelta(hours=15))
+    letters.add(created_at=late, updated_at=late)
+    letters.delete(*gone)
+    counts = house.load(page_size=5)
+    assert missed(house) == {}
+    assert counts["runs"]["new"] == 1
 
 
 # ── edits, deletions, full scans ──────────────────────────────────────────────────────────────────────────────────
@@ -719,7 +741,7 @@ def test_a_full_scan_that_fails_half_way_flags_nothing(cloud: Emulator, letters:
         letters.edit(run_id)
     gone = letters.delete(0, 1, 17)
     before = found(house)
-    load_in_part(house, 3, full_scan=True, chunk_size=2)
+    load_in_part(house, 3, full_scan=True, chunk_size=3)
     assert found(house) != before, "nothing was committed"
     assert deleted(house) == set()
     house.load(page_size=5, full_scan=True, chunk_size=9)
@@ -864,9 +886,7 @@ def test_no_run_is_missed_when_a_list_changes_while_it_is_read(cloud: Emulator, 
     assert missed(house) == {}
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"), [("page_limit", 2), ("page_limit", 50), ("order", "oldest"), ("order", "shuffled")]
-)
+@pytest.mark.parametrize(("setting", "value"), [("page_limit", 2), ("order", "shuffled")])
 def test_no_run_is_missed_when_the_service_changes_how_it_lists_midway(
     cloud: Emulator, letters: Agent, house: Warehouse, setting: str, value: Any
 ) -> None:
@@ -888,7 +908,6 @@ def test_a_load_in_chunks_commits_as_it_goes(cloud: Emulator, letters: Agent, ho
     assert missed(house) == {}
 
 
-# BUG: dlt takes turns between the batches of a load, and the state of an earlier batch replaces that of a later one.
 @pytest.mark.parametrize(("runs", "sizes"), [(12, {"page_size": 5, "chunk_size": 3}), (1000, {})])
 def test_nothing_is_read_again_after_a_load_of_many_batches(
     letters: Agent, house: Warehouse, runs: int, sizes: dict[str, int]
@@ -900,16 +919,14 @@ def test_nothing_is_read_again_after_a_load_of_many_batches(
 
 
 MEANWHILE: dict[str, Act] = {
-    "some are added": lambda agent: agent.add(2),
     "two pages of runs are added": lambda agent: agent.add(12),
     "some that were read are deleted": lambda agent: agent.delete(1, 2, 4),
-    # BUG: the place is not found again when a page begins above what was read last and reaches into it.
     "a page of runs and some are added": lambda agent: agent.add(6),
     "a page of runs and some are deleted": lambda agent: agent.delete(*range(10, 18)),
 }
 
 
-@pytest.mark.parametrize("names", [list(MEANWHILE)[:3], list(MEANWHILE)[3:]], ids=["little", "much"])
+@pytest.mark.parametrize("names", [list(MEANWHILE)[:2], list(MEANWHILE)[2:]], ids=["little", "much"])
 def test_a_first_load_that_failed_goes_on_where_it_was_even_on_another_machine(
     cloud: Emulator, house: Warehouse, elsewhere: Callable[[Warehouse], Warehouse], names: list[str]
 ) -> None:
@@ -945,6 +962,18 @@ def test_a_later_load_that_failed_goes_on_where_it_was_even_on_another_machine(
     assert len(letters.offsets()) <= 11  # down to what was known before it takes 16
 
 
+@pytest.mark.parametrize("places", [range(2, 11), range(2, 13)], ids=["one-run-is-left", "nothing-is-left"])
+def test_a_load_that_failed_near_the_end_goes_on_though_many_were_deleted(
+    letters: Agent, house: Warehouse, elsewhere: Callable[[Warehouse], Warehouse], places: range
+) -> None:
+    letters.add(22)
+    load_in_part(house, 4, chunk_size=8)
+    house = elsewhere(house)
+    letters.delete(*places)
+    house.load(page_size=5)
+    assert missed(house) == {}
+
+
 def test_every_load_that_fails_comes_further(
     letters: Agent, house: Warehouse, elsewhere: Callable[[Warehouse], Warehouse]
 ) -> None:
@@ -959,7 +988,6 @@ def test_every_load_that_fails_comes_further(
     assert letters.offsets()[1] >= 32
 
 
-# BUG: a chunk that is complete is lost when the batch after it fails, so a failure costs up to two chunks.
 def test_a_chunk_is_committed_though_what_comes_after_it_fails(letters: Agent, house: Warehouse) -> None:
     letters.add(20)
     load_in_part(house, 3, chunk_size=5)  # which are 13 runs

@@ -140,6 +140,10 @@ class ChangeReader:
         if selection.whole_project and self._scanned and selection.deleted_runs != "ignore":
             async for chunk in self._vanished():
                 yield chunk
+        if self._scanned:
+            orphans = await asyncio.to_thread(self._holdings.orphans)
+            # What this sync has given may be on its way there.
+            yield Chunk(orphans=[run_id for run_id in orphans if run_id not in self._given])
 
     async def _first_page(self, agent: Agent) -> RunPage | Chunk:
         try:

@@ -60,6 +60,8 @@ class Chunk:
     """Ids of runs and jobs that were asked for and are not there."""
     deleted: list[tuple[str, str]] = field(default_factory=list)
     """Ids of runs that are gone at the service, with their agents' ids."""
+    orphans: list[str] = field(default_factory=list)
+    """Ids of runs of which the warehouse has rows in child tables only."""
     unreadable: dict[str, str] = field(default_factory=dict)
     """Agents, by id, whose runs the service does not show, with what it said."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -76,6 +78,7 @@ class Chunk:
         self.rejected += other.rejected
         self.missing += other.missing
         self.deleted += other.deleted
+        self.orphans += other.orphans
         self.unreadable |= other.unreadable
         self.counts += other.counts
         self.states |= other.states

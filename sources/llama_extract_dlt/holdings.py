@@ -79,7 +79,8 @@ class Holdings:
             self._table, self._loads = name(table), name(schema.loads_table_name)
             normal = schema.naming.normalize_identifier
             columns = ("id", "extraction_agent_id", "project_id", "_content_hash", "_dlt_load_id", "_deleted_at")
-            self._names = {column: quote(normal(column)) for column in (*columns, "load_id", "status")}
+            self._names = {column: quote(normal(column)) for column in (*columns, "load_id", "status", "_run_id")}
+            self._children = [name(child) for child in schema.tables if "_run_id" in schema.tables[child]["columns"]]
 
     def runs_of_agent(self, agent_id: str) -> Known:
         """The agent's runs."""
@@ -96,6 +97,23 @@ class Holdings:
         agent, project = self._names["extraction_agent_id"], self._names["project_id"]
         query = f"SELECT DISTINCT {agent}, {project} FROM {self._table} r WHERE {self._alive()}"  # noqa: S608
         return {row[0]: row[1] for rows in self._fetch(query, []) for row in rows if row[0]}
+
+    def orphans(self) -> list[str]:
+        """Ids that child tables have rows of, but not the table of the runs.
+
+        A load that removed a run, or loaded it for the first time, was cut off between the two.
+        """
+        if self._client is None:
+            return []
+        found: dict[str, None] = {}
+        for child in self._children:
+            run_id, key = self._names["_run_id"], self._names["id"]
+            query = (
+                f"SELECT DISTINCT c.{run_id} FROM {child} c "  # noqa: S608
+                f"WHERE NOT EXISTS (SELECT 1 FROM {self._table} r WHERE r.{key} = c.{run_id})"
+            )
+            found |= {row[0]: None for rows in self._fetch(query, []) for row in rows}
+        return list(found)
 
     def rows(self, ids: Sequence[str]) -> Iterator[pa.Table]:
         """The rows of these runs as they are in the warehouse."""

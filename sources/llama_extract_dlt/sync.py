@@ -54,7 +54,8 @@ class Batch(NamedTuple):
             tables.data_table = sync.data_table(state.setdefault("data_tables", {}), schema)
         flag = sync.selection.deleted_runs == "flag"
         known = state.setdefault("agent_tables", {})
-        made = tables.build(self.read, chunk.rejected, known, load_id, () if flag else chunk.deleted)
+        removed = [*(() if flag else chunk.deleted), *((run_id, None) for run_id in chunk.orphans)]
+        made = tables.build(self.read, chunk.rejected, known, load_id, removed)
         # All of it is noted at once: dlt takes turns between the tables of several batches.
         sync.count(chunk)
         agents = state.setdefault("agents", {})

@@ -103,13 +103,14 @@ class RunTables:
         rejected: Sequence[Rejected],
         agent_tables: dict[str, list[str]],
         load_id: str,
-        removed: Sequence[tuple[str, str]] = (),
+        removed: Sequence[tuple[str, str | None]] = (),
     ) -> list[LoadTable]:
         """The tables of a batch, in which every run stands once.
 
         `agent_tables` says in which child tables each agent's runs had rows when the sync began. Where this
         batch's runs have rows is added to it; it is to be kept until the next load. Under no agent's id it has tables
-        of which that is not known. `removed` are runs, with their agents, that are to have no rows any more.
+        of which that is not known. `removed` are runs, with their agents, that are to have no rows any more; without an
+        agent, they may have rows in any table.
         """
         if self._before is None:
             self._before = self._tables_before(agent_tables)
@@ -377,11 +378,12 @@ class RunTables:
                 if table.name not in tables:
                     tables.append(table.name)
 
-    def _removed(self, removed: Sequence[tuple[str, str]], before: dict[str, list[str]]) -> None:
+    def _removed(self, removed: Sequence[tuple[str, str | None]], before: dict[str, list[str]]) -> None:
         """Tombstones for runs in all tables where they may have rows."""
         for agent in dict.fromkeys(agent for _, agent in removed):
             ids = pa.array([run_id for run_id, its_agent in removed if its_agent == agent], pa.string())
-            for name in (RUNS, *_before(agent, before)):
+            tables = self._children() if agent is None else [RUNS, *_before(agent, before)]
+            for name in tables:
                 keys = _tombstone_keys("id" if name == RUNS else "_run_id", ids)
                 self._table(name).pieces.append(Piece(np.arange(len(ids)), keys))
 
@@ -390,11 +392,14 @@ class RunTables:
 
         There are some when a load was cut off: what it wrote may be there, but not what it knew.
         """
-        children = [name for name, table in self._schema.tables.items() if "_run_id" in table["columns"]]
         had = {name for tables in agent_tables.values() for name in tables}
-        if unknown := [name for name in children if name not in had]:
+        if unknown := [name for name in self._children() if name not in had]:
             agent_tables.setdefault("", []).extend(unknown)
         return {agent: list(tables) for agent, tables in agent_tables.items()}
+
+    def _children(self) -> list[str]:
+        """The child tables that there were when the sync began."""
+        return [name for name, table in self._schema.tables.items() if "_run_id" in table["columns"]]
 
     def _child(self, path: tuple[str, ...], parent: str) -> Table:
         table = self._table(self._names.table(path))
