@@ -116,6 +116,7 @@ def run(options: argparse.Namespace) -> int:
         source = llama_extract(**arguments)
         check_dataset(options.dataset, source)
         folder = Path(get_dlt_pipelines_dir())
+        folder.mkdir(parents=True, exist_ok=True)
         busy = LlamaExtractError(f"another run is at work in {folder / name}: wait for its end")
         stack.enter_context(only_process(folder / f"{name}.lock", busy))
         spare_memory(options.destination)

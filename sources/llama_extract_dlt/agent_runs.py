@@ -221,8 +221,6 @@ class AgentRuns:
             yield Chunk(unreadable={self._agent.id: "its list of runs changed too much to be read whole: run again"})
             return
         self.scanned = True
-        if not order.kept:
-            new.recent.clear()  # the next sync will have to read all again, and asks the warehouse what is known
         if rest is None:
             gone = dict.fromkeys([*known.unseen(), *waiting])
             if listing.moved:  # what moved while it was read could have been overlooked

@@ -80,7 +80,7 @@ class Listing:
         try:
             while True:
                 page = await self._page(skip)
-                shrunk = total is not None and page.total < total
+                shrunk = bool(order) if total is None else page.total < total
                 self.moved |= total is not None and page.total != total
                 place = _place(page, order, shrunk=shrunk) if skip else "after"
                 if place != "after" and above is not None and page.items and above(page.items[0]):

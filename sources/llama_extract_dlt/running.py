@@ -92,10 +92,13 @@ def alone(pipeline: dlt.Pipeline) -> Iterator[None]:
                 raise busy
         elif destination_type.endswith(".duckdb") and config.credentials.database != ":memory:":
             file = Path(config.credentials.database)
-            stack.enter_context(only_process(file.with_name(f".{file.name}.lock"), busy))
+            if file.parent.is_dir():  # else DuckDB will say so
+                stack.enter_context(only_process(file.with_name(f".{file.name}.lock"), busy))
         else:
             name = f"llama_extract_{_digest(destination_type, config.fingerprint(), dataset)}.lock"
-            stack.enter_context(only_process(Path(get_dlt_pipelines_dir()) / name, busy))
+            folder = Path(get_dlt_pipelines_dir())
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(only_process(folder / name, busy))
         yield
 
 
@@ -106,7 +109,6 @@ def _digest(*parts: str | None) -> str:
 @contextmanager
 def only_process(lock_file: Path, otherwise: Exception) -> Iterator[None]:
     """Keeps out other processes of this machine; raises `otherwise` when one is in already."""
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
     # SQLite's lock works everywhere, and ends with the process, however that ends.
     with closing(sqlite3.connect(lock_file, timeout=0, isolation_level=None)) as lock:
         try:

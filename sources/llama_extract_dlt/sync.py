@@ -305,6 +305,12 @@ def in_own_loop(items: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
         await items.aclose()
+        # Generators within it that were not exhausted, and the requests that those had sent ahead.
+        await loop.shutdown_asyncgens()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     try:
         while True:
