@@ -41,7 +41,10 @@ def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterato
     Raises:
         LlamaExtractError: another load is at work.
     """
-    with alone(pipeline), _closing_syncs():
+    with ExitStack() as stack:
+        stack.enter_context(alone(pipeline))
+        _keep_open(pipeline, stack)
+        stack.enter_context(_closing_syncs())
         _take_over_schema(pipeline, source.schema.name)
         if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
             arguments.setdefault("loader_file_format", "parquet")  # in CSV an empty text is the same as none
@@ -55,6 +58,14 @@ def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterato
             if (source.resources[RUNS].custom_metrics or {}).get("complete", True):
                 return
             arguments.pop("refresh", None)
+
+
+def _keep_open(pipeline: dlt.Pipeline, stack: ExitStack) -> None:
+    """Keeps a DuckDB file open that is there: opened by one thread while another closes it, it says it is in use."""
+    config: Any = pipeline.destination_client().config
+    if pipeline.destination.destination_type.endswith(".duckdb") and Path(config.credentials.database).is_file():
+        client: Any = pipeline.sql_client()
+        stack.enter_context(client)
 
 
 @contextmanager
