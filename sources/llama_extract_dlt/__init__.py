@@ -123,7 +123,7 @@ def llama_extract(
         full_scan=full_scan,
         full_scan_every=full_scan_every,
         deleted_runs=deleted_runs,
-        layout=data_tables,
+        data_tables=data_tables,
         page_size=page_size,
         concurrency=max_concurrency,
         lookup_files=lookup_files,
@@ -164,10 +164,7 @@ def llama_extract(
             under_way = [sync for sync in syncs.values() if not sync.complete]
             syncs.clear()
             budget = RequestBudget(requests_per_minute)
-            per_agent = data_tables == "per_agent"
-            syncs[load_id] = (
-                under_way[0] if under_way else Sync(connect, budget, selection, wanted, per_agent=per_agent)
-            )
+            syncs[load_id] = under_way[0] if under_way else Sync(connect, budget, selection, wanted)
         return syncs[load_id]
 
     @dlt.resource(name="_agents", selected=False)

@@ -91,7 +91,7 @@ class AgentRuns:
     @property
     def _moves(self) -> bool:
         """Whether the runs are in the warehouse in other tables than they should be."""
-        return self.state != AgentState() and self.state.layout != self._selection.layout
+        return self.state != AgentState() and self.state.data_tables != self._selection.data_tables
 
     def _scan_is_due(self) -> bool:
         last, days = self.state.full_scan_at, self._selection.full_scan_every
@@ -191,16 +191,12 @@ class AgentRuns:
     async def _scan(self, first: RunPage | None, rest: Rest | None) -> AsyncIterator[Chunk]:
         """Reads all runs, or all from where an earlier scan stopped, and compares them with the warehouse."""
         old = self.state
-        new = old.copy() if rest else AgentState(rejected=list(old.rejected), layout=self._selection.layout)
+        new = old.copy() if rest else AgentState(rejected=list(old.rejected), data_tables=self._selection.data_tables)
         known = await asyncio.to_thread(self._holdings.runs_of_agent, self._agent.id)
         if self._moves:
             known.outdate()
-        listing, order, waiting = (
-            self._listing(first, self._selection.concurrency),
-            _Order(),
-            dict.fromkeys(old.in_flight),
-        )
-        pages = self._pages(listing, rest)
+        listing, order = self._listing(first, self._selection.concurrency), _Order()
+        pages, waiting = self._pages(listing, rest), dict.fromkeys(old.in_flight)
         begun = rest is not None
         async for page, items in pages:
             chunk = Chunk()
@@ -331,6 +327,21 @@ def _unfinished(new: AgentState, page: Page, order: _Order, until: datetime | No
     state = new.copy()
     state.rest = Rest(page.end, [item_key(item) for item in page.items], order.last if order.kept else None, until)
     return state
+
+
+async def first_pages(
+    client: LlamaCloudClient, selection: Selection, stack: AsyncExitStack
+) -> AsyncIterator[tuple[Agent, RunPage | str]]:
+    """The agents, each with the first page of its runs, or with what the service says if it does not show them."""
+
+    async def fetch(agent: Agent) -> tuple[Agent, RunPage | str]:
+        try:
+            return agent, await client.list_runs(agent.id, skip=0, limit=selection.page_size)
+        except (PermissionDeniedError, NotFoundError) as error:
+            return agent, str(error)
+
+    async for fetched in ahead(fetch, selection.agents, selection.concurrency, stack):
+        yield fetched
 
 
 async def ahead(

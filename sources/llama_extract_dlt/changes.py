@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from . import settings
-from .agent_runs import AgentRuns, ahead
+from .agent_runs import AgentRuns, ahead, first_pages
 from .chunks import Agent, Chunk, Given, Selection
-from .client import LlamaCloudClient, RunPage
+from .client import LlamaCloudClient
 from .exceptions import ConfigurationError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from .holdings import Holdings
 from .runs import Rejected, Run, read_run
@@ -126,11 +126,9 @@ class ChangeReader:
         ):
             async for chunk in self._by_id(get, ids, what, stack):
                 yield chunk
-        agents = iter(selection.agents)
-        async for first in ahead(self._first_page, selection.agents, selection.concurrency, stack):
-            agent = next(agents)
-            if isinstance(first, Chunk):
-                yield first
+        async for agent, first in first_pages(self._client, selection, stack):
+            if isinstance(first, str):
+                yield Chunk(unreadable={agent.id: first}, counts=Counter({(agent.id, "requests"): 1}))
                 continue
             state = AgentState.load(self._states.get(agent.id, {}))
             runs = AgentRuns(self._client, selection, self._holdings, self._given, self._now, agent, state)
@@ -144,12 +142,6 @@ class ChangeReader:
             orphans = await asyncio.to_thread(self._holdings.orphans)
             # What this sync has given may be on its way there.
             yield Chunk(orphans=[run_id for run_id in orphans if run_id not in self._given])
-
-    async def _first_page(self, agent: Agent) -> RunPage | Chunk:
-        try:
-            return await self._client.list_runs(agent.id, skip=0, limit=self._selection.page_size)
-        except (PermissionDeniedError, NotFoundError) as error:
-            return Chunk(unreadable={agent.id: str(error)}, counts=Counter({(agent.id, "requests"): 1}))
 
     async def _by_id(
         self, get: Callable[[str], Awaitable[bytes]], ids: Sequence[str], what: str, stack: AsyncExitStack

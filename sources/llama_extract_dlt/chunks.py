@@ -38,8 +38,8 @@ class Selection:
     full_scan_every: float = settings.FULL_SCAN_EVERY
     """Days; 0 for never."""
     deleted_runs: Literal["flag", "remove", "ignore"] = "flag"
-    layout: str = ""
-    """In which tables the runs are to be."""
+    data_tables: Literal["shared", "per_agent"] = "shared"
+    """Whether each agent's data have tables of their own."""
     page_size: int = settings.PAGE_SIZE
     concurrency: int = settings.MAX_CONCURRENCY
     lookup_files: bool = True

@@ -15,6 +15,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from .runs import Run
+from .tables import RUNS
 from .watermarks import Verdict
 
 _IDS_PER_QUERY = 500
@@ -69,14 +70,13 @@ class Holdings:
 
     def __init__(self, client: JobClientBase | None, schema: dlt.Schema | None) -> None:
         """`schema` says which columns the table of the runs has."""
-        table = "extraction_runs"
         self._client: Any = None
         self._lock = threading.Lock()
-        if isinstance(client, SqlJobClientBase) and schema is not None and table in schema.tables:
+        if isinstance(client, SqlJobClientBase) and schema is not None and RUNS in schema.tables:
             self._client = client.sql_client
-            self._columns = dict(schema.tables[table]["columns"])
+            self._columns = dict(schema.tables[RUNS]["columns"])
             name, quote = self._client.make_qualified_table_name, self._client.escape_column_name
-            self._table, self._loads = name(table), name(schema.loads_table_name)
+            self._table, self._loads = name(RUNS), name(schema.loads_table_name)
             normal = schema.naming.normalize_identifier
             columns = ("id", "extraction_agent_id", "project_id", "_content_hash", "_dlt_load_id", "_deleted_at")
             self._names = {column: quote(normal(column)) for column in (*columns, "load_id", "status", "_run_id")}

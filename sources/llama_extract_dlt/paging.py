@@ -47,7 +47,7 @@ class Listing:
 
     Args:
         first: the page at offset 0, where it has been fetched already.
-        ahead: pages to fetch at the same time; 1 fetches a page when it is asked for.
+        ahead: pages to fetch at the same time; 0 fetches a page when it is asked for.
     """
 
     def __init__(

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from . import settings
-from .agent_runs import AgentRuns, ahead
+from .agent_runs import AgentRuns, first_pages
 from .chunks import Agent, Given, Selection
 from .client import LlamaCloudClient, RunPage
-from .exceptions import NotFoundError, PermissionDeniedError
+from .exceptions import NotFoundError
 from .holdings import Holdings
 from .watermarks import AgentState
 
@@ -35,15 +35,8 @@ async def plan(
     client: LlamaCloudClient, selection: Selection, states: Mapping[str, Any], now: datetime
 ) -> AsyncGenerator[AgentPlan, None]:
     """The agents' parts of a sync, each told from the first page of its runs."""
-
-    async def first_page(agent: Agent) -> tuple[Agent, RunPage | str]:
-        try:
-            return agent, await client.list_runs(agent.id, skip=0, limit=selection.page_size)
-        except (PermissionDeniedError, NotFoundError) as error:
-            return agent, str(error)
-
     async with AsyncExitStack() as stack:
-        async for agent, first in ahead(first_page, selection.agents, selection.concurrency, stack):
+        async for agent, first in first_pages(client, selection, stack):
             if isinstance(first, str):
                 yield AgentPlan(agent.name, f"cannot be read: {first}", 0, 1, False)
             else:

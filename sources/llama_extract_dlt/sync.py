@@ -50,7 +50,7 @@ class Batch(NamedTuple):
         if sync.load_id != load_id:
             sync.load_id = load_id
             tables.begin_load(schema)
-        if sync.per_agent:
+        if sync.selection.data_tables == "per_agent":
             tables.data_table = sync.data_table(state.setdefault("data_tables", {}), schema)
         flag = sync.selection.deleted_runs == "flag"
         known = state.setdefault("agent_tables", {})
@@ -79,7 +79,6 @@ class Sync:
         connect: makes a client; the resources that run in loops of their own have one each.
         budget: the requests of all of them.
         wanted: ids or names of agents; the whole project if there are none and nothing else is selected.
-        per_agent: whether each agent's data have tables of their own.
     """
 
     def __init__(
@@ -88,8 +87,6 @@ class Sync:
         budget: RequestBudget,
         selection: Selection,
         wanted: list[str],
-        *,
-        per_agent: bool = False,
     ) -> None:
         self.now = datetime.now(UTC)
         self.selection = selection
@@ -98,7 +95,6 @@ class Sync:
         self._connect = connect
         self._budget = budget
         self._wanted = wanted
-        self.per_agent = per_agent
         self.load_id: str | None = None
         self.no_nul = False
         """Whether the destination's texts cannot have the character NUL."""
@@ -196,7 +192,7 @@ class Sync:
             return replace(self.selection, agents=select_agents(await self._all_agents(client), self._wanted))
         if not self.selection.run_ids and not self.selection.job_ids:
             return replace(self.selection, agents=await self._all_agents(client), whole_project=True)
-        if self.per_agent:
+        if self.selection.data_tables == "per_agent":
             await self._all_agents(client)  # for their names
         return self.selection
 

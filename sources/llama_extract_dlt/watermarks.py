@@ -42,8 +42,8 @@ class AgentState(msgspec.Struct, omit_defaults=True):
     rejected: list[str] = []
     """Digests of rejected items that were reported."""
     rest: Rest | None = None
-    layout: str = ""
-    """In which tables the agent's runs are; when that changes, all are loaded again."""
+    data_tables: str = ""
+    """The setting with which the agent's runs were loaded; when it changes, all are loaded again."""
     full_scan_at: datetime | None = None
     """When the whole list was last read; None while it never was."""
 
