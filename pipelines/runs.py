@@ -119,7 +119,6 @@ def run(options: argparse.Namespace) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         busy = LlamaExtractError(f"another run is at work in {folder / name}: wait for its end")
         stack.enter_context(only_process(folder / f"{name}.lock", busy))
-        spare_memory(options.destination)
         pipeline = fresh_pipeline(name, options)
         if options.dry_run:
             return dry_run(pipeline, source, options)
@@ -155,12 +154,6 @@ def check_dataset(name: str, source: Any) -> None:
     normal = source.schema.naming.normalize_table_identifier(name) if name.strip() else "llama_extract"
     if name != normal:
         raise ConfigurationError(f"{name!r} cannot be a dataset's name: take --dataset {normal}")
-
-
-def spare_memory(destination: str) -> None:
-    """Has DuckDB load as many tables at a time as there are cores: dlt's 20 take no less time, and more memory."""
-    if destination == "duckdb" and dlt.config.get("load.workers") is None:
-        os.environ["LOAD__WORKERS"] = str(min(4, max(2, os.cpu_count() or 2)))
 
 
 def fresh_pipeline(name: str, options: argparse.Namespace) -> dlt.Pipeline:

@@ -909,6 +909,20 @@ def test_a_load_in_chunks_commits_as_it_goes(cloud: Emulator, letters: Agent, ho
     assert missed(house) == {}
 
 
+def test_chunks_of_a_first_load_are_appended_and_those_of_later_ones_merged(letters: Agent, house: Warehouse) -> None:
+    def dispositions() -> set[str | None]:
+        tables = house.pipeline.default_schema.tables
+        return {tables[name].get("write_disposition") for name in ("extraction_runs", DATA)}
+
+    letters.add(7)
+    house.load(chunk_size=3)
+    assert dispositions() == {"append"}
+    letters.edit(letters.add(7)[0])
+    house.load(chunk_size=3)
+    assert dispositions() == {"merge"}
+    assert missed(house) == {}
+
+
 @pytest.mark.parametrize(("runs", "sizes"), [(12, {"page_size": 5, "chunk_size": 3}), (1000, {})])
 def test_nothing_is_read_again_after_a_load_of_many_batches(
     letters: Agent, house: Warehouse, runs: int, sizes: dict[str, int]

@@ -19,15 +19,14 @@ from dlt.extract import DltResource
 
 from . import settings
 from .changes import checked_ids, checked_time
-from .chunks import Agent, Selection
+from .chunks import Selection
 from .client import LlamaCloudClient, RequestBudget
 from .exceptions import ConfigurationError, LlamaExtractError
 from .loading import as_items
-from .parsing import give_back_memory
 from .planning import AgentPlan
 from .running import load
 from .settings import own_setting
-from .sync import Batch, Sync, current_load_id
+from .sync import Sync, current_load_id
 from .tables import AGENTS, RUNS
 
 __all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract", "load"]
@@ -167,34 +166,25 @@ def llama_extract(
             syncs[load_id] = under_way[0] if under_way else Sync(connect, budget, selection, wanted)
         return syncs[load_id]
 
-    @dlt.resource(name="_agents", selected=False)
-    def agent_feed() -> Iterator[tuple[Sync, list[Agent]]]:
-        shared = sync()
+    @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
+    def extraction_agents() -> Iterator[Any]:
+        shared, loaded = sync(), dlt.current.resource_state().setdefault("loaded", {})
         for agents in shared.agents():
-            yield shared, agents
+            changed = [agent for agent in agents if loaded.get(agent.id) != agent.content_hash]
+            for table in shared.tables(dlt.current.source_schema()).agent_rows([agent.raw for agent in changed]):
+                shared.count_rows(table)
+                yield from as_items(table)
+            loaded.update({agent.id: agent.content_hash for agent in changed})
+            dlt.current.resource_metrics().update(shared.metrics())
 
-    @dlt.transformer(data_from=agent_feed, name=AGENTS, write_disposition="merge", primary_key="id")
-    def extraction_agents(fed: tuple[Sync, list[Agent]]) -> Iterator[Any]:
-        shared, agents = fed
-        loaded = dlt.current.resource_state().setdefault("loaded", {})
-        changed = [agent for agent in agents if loaded.get(agent.id) != agent.content_hash]
-        for table in shared.tables(dlt.current.source_schema()).agent_rows([agent.raw for agent in changed]):
-            shared.count_rows(table)
-            yield from as_items(table)
-        loaded.update({agent.id: agent.content_hash for agent in changed})
-        dlt.current.resource_metrics().update(shared.metrics())
-
-    @dlt.resource(name="_runs", selected=False)
-    def run_feed() -> Iterator[Batch]:
-        states = dlt.current.resource_state(RUNS).get("agents", {})
-        yield from sync().batches(states, dlt.current.source_schema(), chunk_size)
-
-    @dlt.transformer(data_from=run_feed, name=RUNS, write_disposition="merge", primary_key="id")
-    def extraction_runs(batch: Batch) -> Iterator[Any]:
-        for table in batch.tables(dlt.current.source_schema(), dlt.current.resource_state()):
-            yield from as_items(table)
-        dlt.current.resource_metrics().update(batch.sync.metrics())
-        give_back_memory()
+    @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")
+    def extraction_runs() -> Iterator[Any]:
+        shared, schema, state = sync(), dlt.current.source_schema(), dlt.current.resource_state()
+        for batch in shared.batches(state.get("agents", {}), schema, chunk_size):
+            for table in batch.tables(schema, state):
+                yield from as_items(table)
+            dlt.current.resource_metrics().update(shared.metrics())
+            del batch  # before the next one is there
 
     @dlt.resource(selected=False)
     def sync_plan() -> Iterator[AgentPlan]:

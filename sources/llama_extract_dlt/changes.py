@@ -232,25 +232,29 @@ async def read_ahead(
 ) -> AsyncGenerator[tuple[Chunk, _R], None]:
     """Batches with what `read` makes of them in a thread, while one is loaded and the next but one is fetched."""
     loop = asyncio.get_running_loop()
-    ready: asyncio.Queue[tuple[Chunk, asyncio.Future[_R]] | Exception | None] = asyncio.Queue(maxsize=1)
+    ready: asyncio.Queue[tuple[Chunk, asyncio.Future[_R]] | Exception | None] = asyncio.Queue()
+    room = asyncio.Semaphore(1)  # for what is read and not yet taken
 
     async def fill(reader: ThreadPoolExecutor) -> None:
         try:
             async for batch in batches:
-                await ready.put((batch, loop.run_in_executor(reader, read, batch)))
+                await room.acquire()
+                ready.put_nowait((batch, loop.run_in_executor(reader, read, batch)))
         except Exception as error:
-            await ready.put(error)
+            ready.put_nowait(error)
         else:
-            await ready.put(None)
+            ready.put_nowait(None)
 
-    with ThreadPoolExecutor(1, "llama-extract-read") as reader:  # one: batches are read in their order
+    with ThreadPoolExecutor(1, "llama-extract-read") as reader:
         task = asyncio.ensure_future(fill(reader))
         try:
             while (item := await ready.get()) is not None:
                 if isinstance(item, Exception):
                     raise item
                 batch, result = item
-                yield batch, await result
+                done = await result
+                room.release()
+                yield batch, done
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

@@ -253,7 +253,9 @@ def _has_long_number(document: bytes) -> bool:
 
 def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
     """Documents as one array, by Arrow's reader. Raises ArrowInvalid where they do not agree."""
-    lines = b"\n".join(b'{"":' + document.translate(_LINE_ENDS) + b"}" for document in documents)
+    lines = _as_lines(documents)
+    if lines.count(b"\n") > len(documents) or b"\r" in lines:
+        lines = _as_lines([document.translate(_LINE_ENDS) for document in documents])
     table = pj.read_json(
         io.BytesIO(lines),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(lines) + 1),
@@ -264,6 +266,10 @@ def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
         memory_pool=_POOL,
     )
     return table.column(0).chunk(0)  # one block, one chunk
+
+
+def _as_lines(documents: Sequence[bytes]) -> bytes:
+    return b'{"":' + b'}\n{"":'.join(documents) + b"}\n"
 
 
 # Arrow's own allocators keep what they once had; a load's memory should be that of its chunks.

@@ -14,11 +14,14 @@ from .runs import Parts, Run, take_apart
 
 @dataclass(slots=True)
 class Documents:
-    """JSON texts of one kind: the places of their runs in the chunk, the texts, and the values as columns."""
+    """JSON texts of one kind: the places of their runs in the chunk, and the values as columns.
+
+    The texts are there, too, if they may have to be read again for all digits of their numbers.
+    """
 
     runs: Int64s
-    texts: list[bytes]
     batches: list[Batch]
+    texts: list[bytes]
 
 
 @dataclass(slots=True)
@@ -51,12 +54,14 @@ def read_runs(runs: Sequence[Run], parser: Parser) -> ReadRuns:
         groups.setdefault((run.agent_id, parts[place].data_schema), []).append(place)
     alike = []
     for (agent_id, data_schema), places in groups.items():
-        # One object is read as a list of one, so that all data have one form.
-        data = [(place, _as_list(parts[place].data)) for place in places]
+        data: list[tuple[int, bytes]] = []
         metadata: dict[bytes, list[tuple[int, bytes]]] = {}
         for place in places:
-            text = parts[place].field_metadata
-            metadata.setdefault(text[:1], []).append((place, text))
+            part = parts[place]
+            # One object is read as a list of one, so that all data have one form.
+            data.append((place, _as_list(part.data)))
+            metadata.setdefault(part.field_metadata[:1], []).append((place, part.field_metadata))
+            part.data = part.field_metadata = b""  # most of the run, and not needed as text any more
         alike.append(
             Alike(
                 agent_id,
@@ -84,4 +89,4 @@ def _parse(pairs: list[tuple[int, bytes]], parser: Parser, shape: object, *, all
         return None
     texts = [text for _, text in there]
     places = np.array([place for place, _ in there], dtype=np.int64)
-    return Documents(places, texts, parser.parse(shape, texts, all_digits=all_digits))
+    return Documents(places, parser.parse(shape, texts, all_digits=all_digits), texts if all_digits else [])

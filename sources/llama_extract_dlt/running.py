@@ -46,6 +46,9 @@ def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterato
         _keep_open(pipeline, stack)
         stack.enter_context(_closing_syncs())
         _take_over_schema(pipeline, source.schema.name)
+        if pipeline.destination.destination_type.endswith(".duckdb"):
+            # DuckDB uses all cores for one table: dlt's 20 at a time take no less time, and more memory.
+            pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 2)
         if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
             arguments.setdefault("loader_file_format", "parquet")  # in CSV an empty text is the same as none
         if arguments.get("refresh"):

@@ -25,7 +25,7 @@ from .changes import ChangeReader, read_agents, read_ahead, select_agents
 from .chunks import Agent, Chunk, Selection
 from .client import LlamaCloudClient, RequestBudget
 from .holdings import Holdings
-from .parsing import Parser
+from .parsing import Parser, give_back_memory
 from .planning import AgentPlan, plan
 from .reading import ReadRuns, read_runs
 from .tables import LoadTable, RunTables, agent_table, without_nul
@@ -47,16 +47,12 @@ class Batch(NamedTuple):
         """The tables to load; `state` (the resource's) then says what will be in the warehouse with them."""
         sync, chunk, load_id = self.sync, self.chunk, current_load_id()
         tables = sync.tables(schema)
-        if sync.load_id != load_id:
-            sync.load_id = load_id
-            tables.begin_load(schema)
         if sync.selection.data_tables == "per_agent":
             tables.data_table = sync.data_table(state.setdefault("data_tables", {}), schema)
         flag = sync.selection.deleted_runs == "flag"
         known = state.setdefault("agent_tables", {})
         removed = [*(() if flag else chunk.deleted), *((run_id, None) for run_id in chunk.orphans)]
         made = tables.build(self.read, chunk.rejected, known, load_id, removed)
-        # All of it is noted at once: dlt takes turns between the tables of several batches.
         sync.count(chunk)
         agents = state.setdefault("agents", {})
         for agent_id, left in chunk.states.items():
@@ -95,7 +91,6 @@ class Sync:
         self._connect = connect
         self._budget = budget
         self._wanted = wanted
-        self.load_id: str | None = None
         self.no_nul = False
         """Whether the destination's texts cannot have the character NUL."""
         self.holdings = Holdings(None, None)
@@ -154,14 +149,15 @@ class Sync:
         try:
             if self._failure is not None:
                 raise self._failure
-            while (batch := self._held or next(self._batches, None)) is not None:
+            while (batch := self._held or self._next()) is not None:
                 self._held = None
                 given += len(batch.chunk.runs)
                 self.complete |= batch.chunk.last
                 yield batch
+                del batch
                 if limit and given >= limit:
                     try:
-                        self._held = next(self._batches, None)
+                        self._held = self._next()
                     except Exception as error:  # what is there is to be loaded before that is said
                         self._failure = error
                         return
@@ -171,6 +167,13 @@ class Sync:
             self.close()
             raise
         self.complete = True
+
+    def _next(self) -> Batch | None:
+        """What is read next; what the batch before needed, memory that the allocators keep, goes back to the system."""
+        assert self._batches is not None
+        batch = next(self._batches, None)
+        give_back_memory()
+        return batch
 
     def close(self) -> None:
         """Reads nothing more: what failed is begun anew, by another sync."""

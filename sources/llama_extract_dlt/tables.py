@@ -91,11 +91,8 @@ class RunTables:
         self._schemas: dict[bytes, tuple[str, Any]] = {}
         self._tables: dict[str, Table] = {}
         self._parents: dict[str, str] = {}
-        self._there: set[str] = set()
-
-    def begin_load(self, schema: dlt.Schema) -> None:
-        """Notes which tables there are before a load: only they can have rows that are to be replaced."""
         self._there = set(schema.tables)
+        """Tables that may have rows to replace. Those that this sync makes have none: it loads a run once."""
 
     def build(
         self,
