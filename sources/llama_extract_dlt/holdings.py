@@ -15,7 +15,7 @@ from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from .runs import Run
-from .tables import RUNS
+from .tables import RUNS, child_tables
 from .watermarks import Verdict
 
 _IDS_PER_QUERY = 500
@@ -80,7 +80,7 @@ class Holdings:
             normal = schema.naming.normalize_identifier
             columns = ("id", "extraction_agent_id", "project_id", "_content_hash", "_dlt_load_id", "_deleted_at")
             self._names = {column: quote(normal(column)) for column in (*columns, "load_id", "status", "_run_id")}
-            self._children = [name(child) for child in schema.tables if "_run_id" in schema.tables[child]["columns"]]
+            self._children = [name(child) for child in child_tables(schema)]
 
     def runs_of_agent(self, agent_id: str) -> Known:
         """The agent's runs."""

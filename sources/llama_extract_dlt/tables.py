@@ -91,6 +91,8 @@ class RunTables:
         self._schemas: dict[bytes, tuple[str, Any]] = {}
         self._tables: dict[str, Table] = {}
         self._parents: dict[str, str] = {}
+        self._children = child_tables(schema)
+        """Those that there are when the sync begins."""
         self._there = set(schema.tables)
         """Tables that may have rows to replace. Those that this sync makes have none: it loads a run once."""
 
@@ -379,7 +381,7 @@ class RunTables:
         """Tombstones for runs in all tables where they may have rows."""
         for agent in dict.fromkeys(agent for _, agent in removed):
             ids = pa.array([run_id for run_id, its_agent in removed if its_agent == agent], pa.string())
-            tables = self._children() if agent is None else [RUNS, *_before(agent, before)]
+            tables = self._children if agent is None else [RUNS, *_before(agent, before)]
             for name in tables:
                 keys = _tombstone_keys("id" if name == RUNS else "_run_id", ids)
                 self._table(name).pieces.append(Piece(np.arange(len(ids)), keys))
@@ -390,13 +392,9 @@ class RunTables:
         There are some when a load was cut off: what it wrote may be there, but not what it knew.
         """
         had = {name for tables in agent_tables.values() for name in tables}
-        if unknown := [name for name in self._children() if name not in had]:
+        if unknown := [name for name in self._children if name not in had]:
             agent_tables.setdefault("", []).extend(unknown)
         return {agent: list(tables) for agent, tables in agent_tables.items()}
-
-    def _children(self) -> list[str]:
-        """The child tables that there were when the sync began."""
-        return [name for name, table in self._schema.tables.items() if "_run_id" in table["columns"]]
 
     def _child(self, path: tuple[str, ...], parent: str) -> Table:
         table = self._table(self._names.table(path))
@@ -436,6 +434,11 @@ class RunTables:
                 new[key] = text
             self._schemas[text] = (key, schema)
         return self._schemas[text][0]
+
+
+def child_tables(schema: dlt.Schema) -> list[str]:
+    """The tables of the schema whose rows hang under runs."""
+    return [name for name, table in schema.tables.items() if "_run_id" in table["columns"]]
 
 
 def _tombstone_keys(key: str, run_ids: pa.Array) -> dict[str, pa.Array]:
