@@ -124,6 +124,7 @@ def llama_extract(
         deleted_runs=deleted_runs,
         data_tables=data_tables,
         page_size=page_size,
+        chunk_size=chunk_size,
         concurrency=max_concurrency,
         lookup_files=lookup_files,
     )
@@ -180,7 +181,7 @@ def llama_extract(
     @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")
     def extraction_runs() -> Iterator[Any]:
         shared, schema, state = sync(), dlt.current.source_schema(), dlt.current.resource_state()
-        for batch in shared.batches(state.get("agents", {}), schema, chunk_size):
+        for batch in shared.batches(state.get("agents", {}), schema):
             for table in batch.tables(schema, state):
                 yield from as_items(table)
             dlt.current.resource_metrics().update(shared.metrics())

@@ -247,7 +247,8 @@ class AgentRuns:
 
     def _listing(self, first: RunPage | None, ahead: int = 0) -> Listing:
         size = self._selection.page_size
-        return Listing(self._client, self._agent.id, self._where, size, first=first, ahead=ahead)
+        wanted = self._given.room
+        return Listing(self._client, self._agent.id, self._where, size, first=first, ahead=ahead, wanted=wanted)
 
     async def _pages(self, listing: Listing, rest: Rest | None) -> AsyncGenerator[tuple[Page, list[Item]], None]:
         """Pages, each with those of its items that were on none before."""

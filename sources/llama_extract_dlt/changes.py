@@ -97,25 +97,35 @@ class ChangeReader:
         self._states = states
         self._holdings = holdings
         self._now = now
-        self._given = Given()
+        self._given = Given(selection.chunk_size)
         self._scanned = False
 
-    async def batches(self, size: int) -> AsyncGenerator[Chunk, None]:
-        """All that is found, up to `size` runs or 8 MiB at a time; the last batch may have no runs.
+    async def batches(self) -> AsyncGenerator[Chunk, None]:
+        """All that is found, up to 1,000 runs or 8 MiB at a time.
 
-        Requests run ahead of what is consumed; the order does not depend on which is answered first.
+        Requests run ahead of what is consumed, but not beyond the page in which the runs to commit together end; the
+        order does not depend on which is answered first.
         """
-        batch = Chunk()
-        async with AsyncExitStack() as stack:
-            async for found in self._found(stack):
-                for run in found.runs:
-                    batch.runs.append(run)
-                    batch.size += run.size
-                    if len(batch.runs) >= size or batch.size >= settings.BATCH_BYTES:
-                        yield await self._described(batch)
-                        batch = Chunk()
-                batch.add(found)  # with the last of its runs, since its states speak of all of them
-        batch.last = True
+        chunk_size = self._selection.chunk_size
+        batch, given = Chunk(), 0
+        try:
+            async with AsyncExitStack() as stack:
+                async for found in self._found(stack):
+                    for run in found.runs:
+                        # Only when there is another one, so that the last batch has runs, too.
+                        if batch.commit or len(batch.runs) >= settings.BATCH_RUNS or batch.size >= settings.BATCH_BYTES:
+                            yield await self._described(batch)
+                            batch = Chunk()
+                        batch.runs.append(run)
+                        batch.size += run.size
+                        given += 1
+                        batch.commit = chunk_size is not None and given % chunk_size == 0
+                    batch.add(found)  # with the last of its runs, since its states speak of all of them
+        except Exception:
+            if batch.commit:  # what is there is loaded before the failure is told
+                yield await self._described(batch)
+            raise
+        batch.last, batch.commit = True, False
         yield await self._described(batch)
 
     async def _found(self, stack: AsyncExitStack) -> AsyncIterator[Chunk]:
@@ -230,16 +240,23 @@ class ChangeReader:
 async def read_ahead(
     batches: AsyncIterator[Chunk], read: Callable[[Chunk], _R]
 ) -> AsyncGenerator[tuple[Chunk, _R], None]:
-    """Batches with what `read` makes of them in a thread, while one is loaded and the next but one is fetched."""
+    """Batches with what `read` makes of them in a thread, while one is written and the next but one is fetched.
+
+    After a batch that is to be committed nothing is fetched before somebody asks for the next.
+    """
     loop = asyncio.get_running_loop()
     ready: asyncio.Queue[tuple[Chunk, asyncio.Future[_R]] | Exception | None] = asyncio.Queue()
     room = asyncio.Semaphore(1)  # for what is read and not yet taken
+    go_on = asyncio.Event()
 
     async def fill(reader: ThreadPoolExecutor) -> None:
         try:
             async for batch in batches:
                 await room.acquire()
                 ready.put_nowait((batch, loop.run_in_executor(reader, read, batch)))
+                if batch.commit:
+                    await go_on.wait()
+                    go_on.clear()
         except Exception as error:
             ready.put_nowait(error)
         else:
@@ -255,6 +272,8 @@ async def read_ahead(
                 done = await result
                 room.release()
                 yield batch, done
+                if batch.commit:
+                    go_on.set()
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)

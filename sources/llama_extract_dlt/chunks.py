@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,8 @@ class Selection:
     data_tables: Literal["shared", "per_agent"] = "shared"
     """Whether each agent's data have tables of their own."""
     page_size: int = settings.PAGE_SIZE
+    chunk_size: int | None = None
+    """Runs to commit together; None for all."""
     concurrency: int = settings.MAX_CONCURRENCY
     lookup_files: bool = True
 
@@ -70,6 +73,8 @@ class Chunk:
     """What to remember of agents once all chunks up to this one are loaded; None for an agent that is no more."""
     size: int = 0
     """Bytes of JSON."""
+    commit: bool = False
+    """Whether what was found so far is to be loaded before more is read."""
     last: bool = False
     """Whether nothing comes after it."""
 
@@ -86,10 +91,21 @@ class Chunk:
 
 
 class Given:
-    """Which runs a sync has given already: within one load a run must stand once."""
+    """Which runs a sync has given already: within one load a run must stand once.
 
-    def __init__(self) -> None:
+    Args:
+        chunk_size: runs that are committed together; None for all.
+    """
+
+    def __init__(self, chunk_size: int | None = None) -> None:
+        self._chunk_size = chunk_size
         self._digests: dict[int, int] = {}
+
+    def room(self) -> float:
+        """How many runs more are committed together with the last one."""
+        if self._chunk_size is None:
+            return math.inf
+        return -len(self._digests) % self._chunk_size if self._digests else self._chunk_size
 
     def give(self, run: Run, chunk: Chunk) -> bool:
         """Puts the run into the chunk unless it was given before; False if it was, and was another one then."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -48,10 +49,19 @@ class Listing:
     Args:
         first: the page at offset 0, where it has been fetched already.
         ahead: pages to fetch at the same time; 0 fetches a page when it is asked for.
+        wanted: tells how many items are; no page beyond those is fetched before it is asked for.
     """
 
     def __init__(
-        self, client: LlamaCloudClient, agent_id: str, where: str, page_size: int, *, first: RunPage | None, ahead: int
+        self,
+        client: LlamaCloudClient,
+        agent_id: str,
+        where: str,
+        page_size: int,
+        *,
+        first: RunPage | None,
+        ahead: int,
+        wanted: Callable[[], float],
     ) -> None:
         self.requests = 0
         self.complete = True
@@ -64,6 +74,7 @@ class Listing:
         self._page_size = page_size
         self._first = first
         self._ahead = ahead
+        self._wanted = wanted
         self._fetching: dict[int, asyncio.Task[RunPage]] = {}
 
     async def pages(
@@ -140,7 +151,8 @@ class Listing:
         """Starts requests for the pages that come next, if every page is as long as the last one."""
         overlap = settings.PAGE_OVERLAP if step > settings.PAGE_OVERLAP else 0
         step = max(1, step - settings.PAGE_OVERLAP)
-        while len(self._fetching) < self._ahead and skip + overlap < total:
+        count = min(self._ahead, math.ceil(min(total, self._wanted()) / step))
+        while len(self._fetching) < count and skip + overlap < total:
             if skip not in self._fetching:
                 self._fetching[skip] = self._fetch(skip)  # type: ignore[assignment]
             skip += step

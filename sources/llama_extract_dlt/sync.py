@@ -20,7 +20,6 @@ from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
-from . import settings
 from .changes import ChangeReader, read_agents, read_ahead, select_agents
 from .chunks import Agent, Chunk, Selection
 from .client import LlamaCloudClient, RequestBudget
@@ -105,8 +104,6 @@ class Sync:
         self._agents: Future[list[Agent]] | None = None
         self._lock = threading.Lock()
         self._batches: Generator[Batch, None, None] | None = None
-        self._held: Batch | None = None
-        self._failure: Exception | None = None
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -131,42 +128,29 @@ class Sync:
 
         yield from in_own_loop(feed())
 
-    def batches(self, states: Mapping[str, Any], schema: dlt.Schema, limit: int | None) -> Generator[Batch, None, None]:
-        """What is found, up to `limit` runs; asked for again, it goes on from there.
+    def batches(self, states: Mapping[str, Any], schema: dlt.Schema) -> Generator[Batch, None, None]:
+        """What is found, as much as is to be committed together; asked for again, it goes on from there.
 
         `states` are those of the agents, and `schema` has the tables that there are, when the sync begins.
         """
         if self._batches is None:
-            size = min(settings.BATCH_RUNS, limit or settings.BATCH_RUNS)
             pipeline = _pipeline()
             if pipeline is not None:
                 self.no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
             self.holdings = Holdings(pipeline.destination_client() if pipeline else None, schema)
-            self._batches = in_own_loop(self._feed(states, size))
+            self._batches = in_own_loop(self._feed(states))
             if (unfinished := UNFINISHED.get()) is not None:
                 unfinished.append(self)
-        given = 0
+        commit = False
         try:
-            if self._failure is not None:
-                raise self._failure
-            while (batch := self._held or self._next()) is not None:
-                self._held = None
-                given += len(batch.chunk.runs)
+            while not commit and (batch := self._next()) is not None:
+                commit = batch.chunk.commit
                 self.complete |= batch.chunk.last
                 yield batch
                 del batch
-                if limit and given >= limit:
-                    try:
-                        self._held = self._next()
-                    except Exception as error:  # what is there is to be loaded before that is said
-                        self._failure = error
-                        return
-                    if self._held and self._held.chunk.runs:  # else it belongs to this load
-                        return
         except BaseException:
             self.close()
             raise
-        self.complete = True
 
     def _next(self) -> Batch | None:
         """What is read next; what the batch before needed, memory that the allocators keep, goes back to the system."""
@@ -181,10 +165,10 @@ class Sync:
             self._batches.close()
         self.complete = True
 
-    async def _feed(self, states: Mapping[str, Any], size: int) -> AsyncGenerator[Batch, None]:
+    async def _feed(self, states: Mapping[str, Any]) -> AsyncGenerator[Batch, None]:
         async with self._connect(self._budget) as client:
             selection = await self._selected(client)
-            batches = ChangeReader(client, selection, states, self.holdings, self.now).batches(size)
+            batches = ChangeReader(client, selection, states, self.holdings, self.now).batches()
             async with aclosing(batches), aclosing(read_ahead(batches, self._read)) as ahead:
                 async for chunk, read in ahead:
                     yield Batch(self, chunk, read)
