@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from importlib.util import find_spec
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import pyarrow as pa
 from dlt.common.destination.client import WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.common.json import json
@@ -23,12 +26,15 @@ from .exceptions import LlamaExtractError
 from .sync import UNFINISHED, Sync
 from .tables import RUNS
 
+_M_MMAP_THRESHOLD = -3  # in glibc's malloc.h
+_LARGE_BLOCK = 1024 * 1024
+
 
 def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterator[LoadInfo]:
     """Loads all that the source has, in packages of its `chunk_size` runs, each committed before the next.
 
-    While one package is loaded, the runs of the next are fetched. Nobody else loads into the dataset meanwhile, as
-    long as they use this function, too: from the same machine, or with PostgreSQL from anywhere.
+    Nobody else loads into the dataset meanwhile, as long as they use this function, too: from the same machine, or with
+    PostgreSQL from anywhere. Arrow takes its memory from the system's allocator as long as it lasts.
 
     Args:
         pipeline: must have nothing pending; what a killed load has left behind may be in the warehouse twice.
@@ -45,6 +51,7 @@ def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterato
         stack.enter_context(alone(pipeline))
         _keep_open(pipeline, stack)
         stack.enter_context(_closing_syncs())
+        stack.enter_context(_returning_memory())
         _take_over_schema(pipeline, source.schema.name)
         if pipeline.destination.destination_type.endswith(".duckdb"):
             # DuckDB uses all cores for one table: dlt's 20 at a time take no less time, and more memory.
@@ -82,6 +89,24 @@ def _closing_syncs() -> Iterator[None]:
         UNFINISHED.set(None)
         for sync in syncs:
             sync.close()
+
+
+@contextmanager
+def _returning_memory() -> Iterator[None]:
+    """Lets what one package has needed go back to the system before the next: else every one leaves something behind.
+
+    Arrow's own allocator keeps what threads have freed. The system's (glibc's) gives back large blocks at once, but
+    by and by counts larger and larger ones as small, which ends when it is told a size.
+    """
+    pool = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    if sys.platform == "linux":
+        with suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(pool)
 
 
 @contextmanager
