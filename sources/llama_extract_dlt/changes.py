@@ -101,7 +101,7 @@ class ChangeReader:
         self._scanned = False
 
     async def batches(self) -> AsyncGenerator[Chunk, None]:
-        """All that is found, up to 1,000 runs or 8 MiB at a time.
+        """All that is found, up to `BATCH_RUNS` runs or `BATCH_BYTES` at a time.
 
         Requests run ahead of what is consumed, but not beyond the page in which the runs to commit together end; the
         order does not depend on which is answered first.

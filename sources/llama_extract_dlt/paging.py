@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import math
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -151,7 +150,7 @@ class Listing:
         """Starts requests for the pages that come next, if every page is as long as the last one."""
         overlap = settings.PAGE_OVERLAP if step > settings.PAGE_OVERLAP else 0
         step = max(1, step - settings.PAGE_OVERLAP)
-        count = min(self._ahead, math.ceil(min(total, self._wanted()) / step))
+        count = min(self._ahead, self._wanted() / step)
         while len(self._fetching) < count and skip + overlap < total:
             if skip not in self._fetching:
                 self._fetching[skip] = self._fetch(skip)  # type: ignore[assignment]

@@ -311,7 +311,8 @@ def _unify(known: pa.DataType | None, seen: pa.DataType) -> pa.DataType | None:
 def give_back_memory() -> None:
     """Returns to the system what the last chunk needed and the allocators keep, before it adds up."""
     _POOL.release_unused()
-    pa.default_memory_pool().release_unused()
+    if (pool := pa.default_memory_pool()).backend_name != _POOL.backend_name:
+        pool.release_unused()
 
 
 def read_values(raws: Sequence[bytes]) -> dict[str, pa.Array]:

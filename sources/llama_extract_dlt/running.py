@@ -101,7 +101,7 @@ def _returning_memory() -> Iterator[None]:
     pool = pa.default_memory_pool()
     pa.set_memory_pool(pa.system_memory_pool())
     if sys.platform == "linux":
-        with suppress(AttributeError, OSError):  # another C library
+        with suppress(AttributeError):  # another C library
             ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
     try:
         yield
