@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
 from llama_cloud_emulator.store import Run, Store
-from llama_cloud_emulator.wire import Gate, Traffic, crashed, json_response
+from llama_cloud_emulator.wire import Answers, Gate, Traffic, crashed, json_response
 
 Json = Any
 _FILE_FIELDS = (
@@ -46,7 +46,9 @@ def create_app(
         Route("/api/v1/beta/files/{file_id}", api.get_file),
         *_control_routes(control, traffic),
     ]
-    middleware = [Middleware(GZipMiddleware, minimum_size=500, compresslevel=4)] if gzip else []
+    middleware = [Middleware(Answers, traffic=traffic)]
+    if gzip:
+        middleware.insert(0, Middleware(GZipMiddleware, minimum_size=500, compresslevel=4))
     app = Starlette(
         routes=routes, middleware=middleware, exception_handlers={HTTPException: _http_error, Exception: _crashed}
     )
@@ -211,7 +213,7 @@ class _Api:
         with self.store.lock:
             known = self.store.file_ids()
             ids = [file_id for file_id in known if file_id in wanted] if wanted else known
-            items = [_file_v2(self.store.file(file_id)) for file_id in ids[start : start + size]]
+            items = [self._file_v2(file_id) for file_id in ids[start : start + size]]
         after = str(start + size) if len(ids) > start + size else None
         # The service gives the total only when it is asked for in a way that is not documented.
         return json_response({"items": items, "next_page_token": after, "total_size": None})
@@ -221,7 +223,7 @@ class _Api:
         self._check_scope(request)
         with self.store.lock:
             if file_id in self.store.file_ids():
-                return json_response(_file_v2(self.store.file(file_id)))
+                return json_response(self._file_v2(file_id))
         raise _not_found("File")
 
     def _check_scope(self, request: HttpRequest) -> None:
@@ -262,18 +264,18 @@ class _Api:
             "file": self.store.file_of(run),
         }
 
-
-def _file_v2(file: dict[str, Json]) -> Json:
-    return {name: file.get(name) for name in _FILE_FIELDS} | {"download_url": None}
+    def _file_v2(self, file_id: str) -> Json:
+        file = self.store.file(file_id)
+        return {name: file.get(name) for name in _FILE_FIELDS} | {"download_url": self.store.download_url(file_id)}
 
 
 # -- control over HTTP, for an emulator that runs as a process -----------------------------------------------
 
 _METHODS = (
-    "add_run", "finish_run", "edit_run", "delete_run", "add_agent", "rename_agent", "delete_agent", "hide_agent",
-    "add_raw_item", "fail", "heal", "reset_requests",
+    "add_run", "finish_run", "edit_run", "move_run", "set_raw", "delete_run", "delete_file", "add_agent",
+    "rename_agent", "delete_agent", "hide_agent", "add_raw_item", "fail", "heal", "reset_requests",
 )  # fmt: skip
-_SETTINGS = ("order", "page_limit")
+_SETTINGS = ("order", "page_limit", "presign")
 
 
 def _control_routes(control: Any, traffic: Traffic) -> list[Route]:
@@ -289,7 +291,7 @@ def _control_routes(control: Any, traffic: Traffic) -> list[Route]:
                 return json_response(None)
             if name not in _METHODS:
                 raise _not_found(f"Method {name}")
-            if name == "add_raw_item":
+            if name in ("add_raw_item", "set_raw"):
                 arguments["raw"] = arguments["raw"].encode()
             return json_response(getattr(control, name)(**arguments))
         except (KeyError, TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from llama_cloud_emulator.app import create_app
 from llama_cloud_emulator.store import Store
-from llama_cloud_emulator.wire import FAULTS, Fault, OnRequest, Request, Traffic
+from llama_cloud_emulator.wire import FAULTS, Fault, OnAnswer, OnRequest, Request, Traffic
 
 
 class Emulator(Store):
@@ -22,7 +22,8 @@ class Emulator(Store):
         runs: How many runs there are at the start.
         seed: The same seed gives the same agents and runs, byte for byte.
         corpus: `mixed` (five agents), `invoices` or `invoices-cited` (one agent, all runs successful).
-        order: The order of run lists: `newest` first, `oldest` first, or `shuffled`.
+        order: The order of run lists: `newest` first, `oldest` first, `shuffled`, or `unstable`: newest first, but runs
+            of the same instant change places at every request.
         page_limit: The most items that a page of runs has, whatever `limit` asks.
         gzip: Whether answers are compressed for clients that accept it.
         api_key: The key that clients must send.
@@ -127,6 +128,20 @@ class Emulator(Store):
     def on_request(self, callback: OnRequest | None) -> None:
         self._traffic.on_request = callback
 
+    @property
+    def on_answer(self) -> OnAnswer | None:
+        """Called in the server with (path, query, document) of an answer of the API before it is sent.
+
+        The document is the decoded JSON of a successful answer; what the callback returns is sent instead, None
+        leaves the answer as it is (so a document that was changed in place must be returned). It is not called for
+        an answer that is not JSON because an item in it is broken.
+        """
+        return self._traffic.on_answer
+
+    @on_answer.setter
+    def on_answer(self, callback: OnAnswer | None) -> None:
+        self._traffic.on_answer = callback
+
     def fail(
         self,
         times: int | None = 1,
@@ -136,6 +151,7 @@ class Emulator(Store):
         body: Any = None,
         kind: str = "status",
         skip: int = 0,
+        query: Mapping[str, str] | None = None,
     ) -> None:
         """Let the next requests fail.
 
@@ -149,10 +165,12 @@ class Emulator(Store):
                 a body that is not JSON; `truncate` closes the connection in the middle of the right answer,
                 `disconnect` before it.
             skip: How many matching requests are let through first.
+            query: Only requests whose query has these values, such as `{"skip": "200"}`.
         """
         if kind not in FAULTS:
             raise ValueError(f"unknown kind of fault {kind!r}: one of {', '.join(FAULTS)}")
-        self._traffic.faults.append(Fault(times, path, status, headers or {}, body, kind, skip))
+        wanted = {name: str(value) for name, value in (query or {}).items()}
+        self._traffic.faults.append(Fault(times, path, status, headers or {}, body, kind, skip, wanted))
 
     def heal(self) -> None:
         """Forget all faults."""

@@ -1,21 +1,25 @@
 """What the emulated service knows: agents, runs and files, a clock of its own, and the ways to change them."""
 
+import hashlib
 import threading
 import zlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
 from llama_cloud_emulator import corpus as made_up
 from llama_cloud_emulator.corpus import Agent, Plan
+from llama_cloud_emulator.dice import Dice
 from llama_cloud_emulator.documents import CORPORA
 
 Json = Any
-ORDERS = ("newest", "oldest", "shuffled")
+ORDERS = ("newest", "oldest", "shuffled", "unstable")
 _ADDED = 1_000_000_000  # runs that were added are numbered from here, so that they are no copies of the corpus
 _STEP = timedelta(seconds=97, microseconds=123457)
+_PRESIGNED = timedelta(hours=1)  # how long a presigned URL is good for
 # The order of the fields in an answer; fields that the API does not know come last.
 _FIELDS = (
     "id", "created_at", "updated_at", "project_id", "extraction_agent_id", "data_schema", "config", "file_id", "file",
@@ -25,13 +29,19 @@ _FIELDS = (
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A run, or a broken item in a run list (`fields` is empty then, and `rendered` is the item)."""
+    """A run, or a broken item in a run list (`fields` is empty then, and `rendered` is the item).
+
+    A run that is served as raw bytes is `raw`, and `rendered` is those bytes. `place` is its place among the runs of
+    the same instant when the order is `unstable`.
+    """
 
     number: int
     created: datetime
     plan: Plan | None
     fields: dict[str, Json]
     rendered: bytes | None = None
+    raw: bool = False
+    place: int = 0
 
 
 class Store:
@@ -44,6 +54,8 @@ class Store:
             raise ValueError(f"unknown corpus {corpus!r}: one of {', '.join(CORPORA)}")
         self.seed = seed
         self.page_limit = page_limit
+        self.presign = False
+        """Whether file records carry a presigned `download_url`, another one at every request."""
         self.project_id = made_up.PROJECT_ID
         self.organization_id = made_up.ORGANIZATION_ID
         self.lock = threading.RLock()
@@ -55,6 +67,9 @@ class Store:
         self._run_of_job: dict[str, str] = {}
         self._items: dict[str, list[Run]] = {agent_id: [] for agent_id in self._agents}
         self._files: dict[str, Plan | dict[str, Json]] = {}
+        self._deleted_files: set[str] = set()
+        self._presigned = 0
+        self._ties = Dice(f"{seed}/ties")
         self._sorted: dict[tuple[str, str], list[Run]] = {}
         self._numbers = 0
         self.order = order
@@ -83,12 +98,18 @@ class Store:
             return [_copy(agent.fields) for agent in self._agents.values()]
 
     def runs(self, agent_id: str | None = None) -> list[dict[str, Json]]:
-        """All runs (of an agent) as the API answers them, in list order; broken items are left out."""
+        """All runs (of an agent) as the API answers them, in list order.
+
+        Broken items and runs that are served as raw bytes are left out. When the order is `unstable`, this is the
+        order of the last request.
+        """
         with self.lock:
-            items = self._ordered(list(self._runs.values())) if agent_id is None else self.run_list(agent_id)
-            return [msgspec.json.decode(self.render(item)) for item in items if item.plan]
+            known = list(self._runs.values()) if agent_id is None else self._items.get(agent_id, [])
+            items = [item for item in self._ordered(known) if item.plan and not item.raw]
+            return [msgspec.json.decode(self.render(item)) for item in items]
 
     def run(self, run_id: str) -> dict[str, Json]:
+        """A run as the API answers it; a ValueError says that its raw bytes are not JSON."""
         with self.lock:
             decoded: dict[str, Json] = msgspec.json.decode(self.render(self._runs[run_id]))
             return decoded
@@ -124,6 +145,24 @@ class Store:
         with self.lock:
             stamp = self._stamp()
             return self._change(self._runs[run_id], ({"updated_at": stamp} if touch else {}) | fields)
+
+    def move_run(self, run_id: str, agent_id: str, touch: bool = False) -> dict[str, Json]:
+        """A run belongs to another agent from now on; with `touch`, `updated_at` moves as well.
+
+        Everything else stays as it was extracted, `data_schema` and `config` too.
+        """
+        with self.lock:
+            own = self._agents[agent_id].fields["id"]
+            return self.edit_run(run_id, touch, extraction_agent_id=own)
+
+    def set_raw(self, run_id: str, raw: bytes) -> None:
+        """A run is served as these bytes, whatever they are, until `edit_run`, `finish_run` or `move_run` ends that.
+
+        They stand for the run in lists, by its ID and by its job; filters and jobs still see the run as it was.
+        """
+        with self.lock:
+            run = self._runs[run_id]
+            run.rendered, run.raw = raw, True
 
     def delete_run(self, run_id: str) -> None:
         with self.lock:
@@ -176,6 +215,14 @@ class Store:
             self._items[agent_id].append(Run(self._next_number(), self._tick(), None, {}, raw))
             self._sorted.clear()
 
+    def delete_file(self, file_id: str) -> None:
+        """The record of a file is no more; a run that has a `file` of its own keeps it."""
+        with self.lock:
+            if file_id not in self._files or file_id in self._deleted_files:
+                raise KeyError(file_id)
+            self._tick()
+            self._deleted_files.add(file_id)
+
     # -- for the HTTP layer ----------------------------------------------------------------------------------
 
     def agent(self, agent_id: str) -> Agent | None:
@@ -193,6 +240,9 @@ class Store:
 
     def run_list(self, agent_id: str) -> list[Run]:
         """The items of an agent's run list in the order of the moment."""
+        if self.order == "unstable":
+            self._shuffle_ties(self._items.get(agent_id, []))
+            return self._ordered(self._items.get(agent_id, []))
         key = (agent_id, self.order)
         if key not in self._sorted:
             self._sorted[key] = self._ordered(self._items.get(agent_id, []))
@@ -205,11 +255,29 @@ class Store:
         return self._runs.get(self._run_of_job.get(job_id, ""))
 
     def file_ids(self) -> list[str]:
-        return list(self._files)
+        return [file_id for file_id in self._files if file_id not in self._deleted_files]
 
     def file(self, file_id: str) -> dict[str, Json]:
+        """A file, even one whose record was deleted: its runs may still have it."""
         found = self._files[file_id]
         return made_up.file_record(found, file_id) if isinstance(found, Plan) else found
+
+    def download_url(self, file_id: str) -> Json:
+        """What a file record has as `download_url`: null, or a presigned URL that no other answer has."""
+        if not self.presign:
+            return None
+        self._presigned += 1
+        signature = hashlib.sha256(f"{self.seed}/{file_id}/{self._presigned}".encode()).hexdigest()
+        query = (
+            f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=EMULATOR%2F{self._now:%Y%m%d}%2Fus-east-1%2Fs3"
+            f"%2Faws4_request&X-Amz-Date={self._now:%Y%m%dT%H%M%SZ}&X-Amz-Expires={_PRESIGNED.seconds}"
+            f"&X-Amz-SignedHeaders=host&X-Amz-Signature={signature}"
+        )
+        return {
+            "url": f"https://files.llamacloud.invalid/{self.project_id}/{file_id}?{query}",
+            "expires_at": made_up.timestamp(self._now + _PRESIGNED),
+            "form_fields": None,
+        }
 
     def file_of(self, run: Run) -> Json:
         file_id = run.fields["file_id"]
@@ -239,7 +307,18 @@ class Store:
     def _ordered(self, items: list[Run]) -> list[Run]:
         if self.order == "shuffled":
             return sorted(items, key=lambda run: zlib.crc32(f"{self.seed}/{run.number}".encode()))
+        if self.order == "unstable":
+            return sorted(items, key=lambda run: (run.created, -run.place, run.number), reverse=True)
         return sorted(items, key=lambda run: (run.created, run.number), reverse=self.order == "newest")
+
+    def _shuffle_ties(self, items: list[Run]) -> None:
+        """Gives the runs of the same instant another order than they had."""
+        for _, group in groupby(self._ordered(items), key=lambda run: run.created):
+            before = list(group)
+            if len(before) > 1:
+                after = sorted(before, key=lambda run: self._ties.random())
+                for place, run in enumerate(after if after != before else after[1:] + after[:1]):
+                    run.place = place
 
     def _tick(self) -> datetime:
         self._now += _STEP
@@ -275,7 +354,7 @@ class Store:
         run.fields = run.fields | fields
         run.created = _created(run.fields, run.created)
         self._insert(run)
-        run.rendered = None
+        run.rendered, run.raw = None, False
         return self.run(run.fields["id"])
 
 

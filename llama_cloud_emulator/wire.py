@@ -1,5 +1,6 @@
 """What stands before the service: the key, the record of requests, and faults on request."""
 
+import json
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 Json = Any
 Query = dict[str, list[str]]
 OnRequest = Callable[[str, str, Query], None]
+OnAnswer = Callable[[str, Query, Json], Json]
 FAULTS = ("status", "html", "not_json", "truncate", "disconnect")
 
 
@@ -38,6 +40,11 @@ class Fault:
     body: Json
     kind: str
     skip: int
+    query: Mapping[str, str]
+
+    def hits(self, path: str, query: Query) -> bool:
+        """Whether the fault is meant for such a request."""
+        return self.path in path and all(value in query.get(name, ()) for name, value in self.query.items())
 
 
 @dataclass(slots=True)
@@ -47,10 +54,11 @@ class Traffic:
     requests: list[Request] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     on_request: OnRequest | None = None
+    on_answer: OnAnswer | None = None
 
-    def next_fault(self, path: str) -> Fault | None:
+    def next_fault(self, path: str, query: Query) -> Fault | None:
         for fault in self.faults:
-            if fault.path not in path or fault.times == 0:
+            if fault.times == 0 or not fault.hits(path, query):
                 continue
             if fault.skip:
                 fault.skip -= 1
@@ -59,6 +67,15 @@ class Traffic:
                 fault.times -= 1
             return fault
         return None
+
+
+def _path(scope: Scope) -> str:
+    path: bytes = scope["raw_path"]
+    return path.decode("ascii", "replace")
+
+
+def _query(scope: Scope) -> Query:
+    return parse_qs(scope["query_string"].decode("ascii", "replace"), keep_blank_values=True)
 
 
 def json_response(document: Json, status: int = 200) -> Response:
@@ -76,10 +93,10 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
-        path = scope["raw_path"].decode("ascii", "replace")
+        path = _path(scope)
         if path.startswith("/_emulator/"):
             return await self._answer(scope, receive, send)
-        query = parse_qs(scope["query_string"].decode("ascii", "replace"), keep_blank_values=True)
+        query = _query(scope)
 
         async def recording_send(message: Message) -> None:
             # Recorded before it is sent: a client that has its answer finds its request in the record.
@@ -95,7 +112,7 @@ class Gate:
                 self.traffic.on_request(scope["method"], path, query)
         except Exception:
             return await crashed()(scope, receive, recording_send)
-        fault = self.traffic.next_fault(path)
+        fault = self.traffic.next_fault(path, query)
         if fault is None:
             await self._answer(scope, receive, recording_send)
         elif fault.kind == "disconnect":
@@ -111,6 +128,42 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(Exception):  # Starlette has answered with `crashed` by then
             await self.app(scope, receive, send)
+
+
+class Answers:
+    """Lets `on_answer` change the successful answers of the API; it stands behind the compression."""
+
+    def __init__(self, app: ASGIApp, traffic: Traffic) -> None:
+        self.app = app
+        self.traffic = traffic
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        on_answer = self.traffic.on_answer
+        if on_answer is None or not (path := _path(scope)).startswith("/api/"):
+            return await self.app(scope, receive, send)
+        messages: list[Message] = []
+
+        async def keep(message: Message) -> None:
+            messages.append(message)
+
+        await self.app(scope, receive, keep)
+        if messages[0]["status"] == 200:
+            body = b"".join([message.get("body", b"") for message in messages[1:]])
+            # What it raises, Starlette answers with `crashed`.
+            if (changed := _changed(on_answer, path, _query(scope), body)) is not None:
+                return await Response(changed, media_type="application/json")(scope, receive, send)
+        for message in messages:
+            await send(message)
+
+
+def _changed(on_answer: OnAnswer, path: str, query: Query, body: bytes) -> bytes | None:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):  # a broken item: there is nothing to hand over
+        return None
+    answer = on_answer(path, query, document)
+    # The standard library writes what a test may want to see and msgspec refuses: huge integers, half a character.
+    return None if answer is None else json.dumps(answer, separators=(",", ":")).encode()
 
 
 class _Halved:

@@ -7,18 +7,20 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from urllib.parse import quote
+from itertools import pairwise
+from urllib.parse import parse_qs, quote
 
 import httpx
 import llama_cloud
 import pytest
-from llama_cloud.types import File
+from llama_cloud.types import File, PresignedURL
 from llama_cloud.types.extraction import ExtractAgent, ExtractRun
 
 from llama_cloud_emulator import Emulator
 
 RUNS = "/api/v1/extraction/runs"
 AGENTS = "/api/v1/extraction/extraction-agents"
+FILES = "/api/v1/beta/files"
 UNKNOWN = "11111111-2222-4333-8444-555555555555"
 STRAY = {"PARTIAL_SUCCESS", "CANCELLED"}
 
@@ -108,7 +110,7 @@ def test_vendors_client_reads_files(cloud, client):
     wanted = [run["file_id"] for run in without_file]
     assert {file.id for file in client.files.list(file_ids=wanted)} == set(wanted)
     known = next(run["file"] for run in with_id if run["file"])
-    assert client.get(f"/api/v1/beta/files/{known['id']}", cast_to=File).name == known["name"]
+    assert client.get(f"{FILES}/{known['id']}", cast_to=File).name == known["name"]
 
 
 def test_vendors_async_client_reads_runs(cloud):
@@ -264,6 +266,169 @@ def test_runs_can_change_between_two_pages(cloud, http):
     assert [run["id"] for run in page(http, agent, skip=5, limit=5)["items"]] == before[6:11]
 
 
+def test_runs_of_the_same_instant_change_places_at_every_request(cloud, http):
+    agent = cloud.add_agent("Bulk", {})["id"]
+    same = {
+        cloud.add_run(agent, created_at=text)["id"] for text in ["2026-12-01T12:00:00Z", "2026-12-01T14:00:00+02:00"]
+    }
+    ties = {cloud.add_run(agent, created_at="2026-12-02T00:00:00Z")["id"] for _ in range(6)}
+    newest, oldest = (cloud.add_run(agent, created_at=f"{year}-12-03T00:00:00Z")["id"] for year in (2030, 2020))
+    cloud.order = "unstable"
+    seen = []
+    for _ in range(12):
+        ids = [run["id"] for run in page(http, agent)["items"]]
+        assert (ids[0], set(ids[1:7]), set(ids[7:9]), ids[9]) == (newest, ties, same, oldest)
+        assert [run["id"] for run in cloud.runs(agent)] == ids
+        seen.append(ids)
+    for before, after in pairwise(seen):
+        assert before[1:7] != after[1:7]
+        assert before[7:9] != after[7:9]
+    assert len({tuple(ids) for ids in seen}) > 6
+    # Two pages of one run each may show one run twice and the other never.
+    agent = cloud.add_agent("Two", {})["id"]
+    for _ in range(2):
+        cloud.add_run(agent, created_at="2026-12-02T00:00:00Z")
+    first, second = (page(http, agent, skip=skip, limit=1)["items"] for skip in (0, 1))
+    assert first == second
+
+
+def test_a_run_moves_to_another_agent(cloud, http):
+    old, new = (agent["id"] for agent in cloud.agents()[:2])
+    run = cloud.runs(old)[3]
+    totals = page(http, old)["total"], page(http, new)["total"]
+    moved = cloud.move_run(run["id"], new)
+    assert moved == run | {"extraction_agent_id": new}
+    assert (page(http, old)["total"], page(http, new)["total"]) == (totals[0] - 1, totals[1] + 1)
+    assert page(http, old, run_id=run["id"])["items"] == []
+    assert page(http, new, run_id=run["id"])["items"] == [moved] == [http.get(f"{RUNS}/{run['id']}").json()]
+    back = cloud.move_run(run["id"], old, touch=True)
+    assert back == run | {"updated_at": back["updated_at"]}
+    assert back["updated_at"] > max(other["updated_at"] for other in cloud.runs() if other != back)
+    with pytest.raises(KeyError):
+        cloud.move_run(run["id"], UNKNOWN)
+    assert http.get(f"{RUNS}/{run['id']}").json() == back
+
+
+@pytest.mark.parametrize("raw", [b'{"id": "\xff"}', b"[" * 900 + b"]" * 900, b'{"id": "half'])
+def test_a_run_is_served_as_raw_bytes(cloud, http, raw):
+    agent = cloud.agents()[0]["id"]
+    before = cloud.runs(agent)
+    run, asked = before[2], {"extraction_agent_id": agent, "limit": 100}
+    cloud.set_raw(run["id"], raw)
+    listed = http.get(RUNS, params=asked).content
+    assert b"},%b,{" % raw in listed
+    assert b'"total":%d,' % len(before) in listed
+    assert http.get(RUNS, params={**asked, "run_id": run["id"]}).content.startswith(b'{"items":[%b],"total":1,' % raw)
+    for path in (run["id"], f"by-job/{run['job_id']}"):
+        answer = http.get(f"{RUNS}/{path}")
+        assert (answer.status_code, answer.content) == (200, raw)
+    assert cloud.runs(agent) == before[:2] + before[3:]
+    assert run["id"] not in {other["id"] for other in cloud.runs()}
+    for end in (cloud.edit_run, cloud.finish_run, lambda run_id: cloud.move_run(run_id, agent)):
+        cloud.set_raw(run["id"], raw)
+        whole = end(run["id"])
+        assert whole == http.get(f"{RUNS}/{run['id']}").json() == cloud.runs(agent)[2]
+    cloud.set_raw(run["id"], raw)
+    cloud.delete_run(run["id"])
+    assert raw not in http.get(RUNS, params=asked).content
+    assert http.get(f"{RUNS}/{run['id']}").status_code == 404
+
+
+def test_file_records_are_deleted(cloud, http):
+    run = next(run for run in cloud.runs() if run["file"])
+    gone = run["file_id"]
+    other = next(run for run in cloud.runs() if run["file_id"] not in (None, gone))
+    assert http.get(f"{FILES}/{gone}").status_code == 200
+    cloud.delete_file(gone)
+    for _ in range(2):
+        assert http.get(f"{FILES}/{gone}").status_code == 404
+        assert http.get(FILES, params={"file_ids": gone}).json()["items"] == []
+        assert gone not in {file["id"] for file in http.get(FILES, params={"page_size": 1000}).json()["items"]}
+        assert http.get(f"{RUNS}/{run['id']}").json()["file"] == run["file"]
+        cloud.edit_run(run["id"])  # does not bring the record back
+    assert http.get(f"{FILES}/{other['file_id']}").status_code == 200
+    with pytest.raises(KeyError):
+        cloud.delete_file(gone)
+
+
+def test_file_records_carry_presigned_urls_on_request(cloud, http, client):
+    file_id = next(run["file_id"] for run in cloud.runs() if run["file_id"])
+
+    def urls():
+        listed = http.get(FILES, params={"page_size": 1000}).json()["items"]
+        return [*(file["download_url"] for file in listed), http.get(f"{FILES}/{file_id}").json()["download_url"]]
+
+    assert set(urls()) == {None}
+    cloud.presign = True
+    signed = urls() + urls()
+    assert len({url["url"] for url in signed}) == len(signed) > 20
+    for url in signed:
+        url = PresignedURL.model_validate(url, strict=False)
+        assert url.url.startswith("https://")
+        assert "X-Amz-Signature=" in url.url
+    assert [file.id for file in client.files.list(file_ids=[file_id])] == [file_id]
+    assert "X-Amz-Signature" not in http.get(RUNS, params={"extraction_agent_id": cloud.agents()[0]["id"]}).text
+    cloud.presign = False
+    assert set(urls()) == {None}
+
+
+def test_answers_are_changed_before_they_are_sent(cloud, http):
+    agent, run = cloud.agents()[0]["id"], cloud.runs()[0]
+    file_id = next(run["file_id"] for run in cloud.runs() if run["file_id"])
+    told = []
+
+    def lie(path, query, document):
+        told.append((path, query))
+        return {"lie": document, "half": "\ud800", "huge": 2**70, "é": float("inf")}
+
+    for asked in (AGENTS, f"{AGENTS}/{agent}", f"{RUNS}?extraction_agent_id={agent}&limit=3", f"{RUNS}/{run['id']}",
+                  f"{RUNS}/by-job/{run['job_id']}", FILES, f"{FILES}/{file_id}"):  # fmt: skip
+        cloud.on_answer = None
+        truth = http.get(asked)
+        cloud.on_answer = lie
+        lied = http.get(asked)
+        assert lied.json() == {"lie": truth.json(), "half": "\ud800", "huge": 2**70, "é": float("inf")}
+        assert lied.headers["Content-Type"] == truth.headers["Content-Type"]
+        path, _, query = asked.partition("?")
+        assert told.pop() == (path, parse_qs(query))
+    assert http.get(f"{RUNS}/{UNKNOWN}").json() == {"detail": "Extraction run not found"}
+    assert http.get("/_emulator/agents").json() == cloud.agents()
+    assert told == []
+    cloud.on_answer = lambda path, query, document: document["items"].clear()
+    asked = f"{RUNS}?extraction_agent_id={agent}"
+    assert http.get(asked).json()["items"]
+    cloud.on_answer = lambda path, query, document: document | {"total": cloud.delete_run(run["id"]) or 0}
+    assert (http.get(asked).json()["total"], len(cloud.runs())) == (0, 59)
+    cloud.set_raw(cloud.runs(agent)[0]["id"], b'"\xff"')
+    assert b'"\xff"' in http.get(asked).content
+
+
+def test_what_goes_wrong_in_a_callback_is_shown(cloud, http, capsys):
+    def wrong(*_):
+        raise RuntimeError("a mistake in the test")
+
+    cloud.on_answer = wrong
+    answer = http.get(AGENTS)
+    assert (answer.status_code, cloud.requests[-1].status) == (500, 500)
+    assert "a mistake in the test" in answer.json()["detail"]
+    assert "a mistake in the test" in capsys.readouterr().err
+    cloud.on_answer = lambda path, query, document: {1, 2}
+    assert "set is not JSON serializable" in http.get(AGENTS).json()["detail"]
+    cloud.on_answer, cloud.on_request = None, wrong
+    assert "a mistake in the test" in http.get(AGENTS).json()["detail"]
+
+
+def test_changed_answers_are_compressed_and_cut_short():
+    with Emulator(runs=5, gzip=True) as cloud:
+        cloud.on_answer = lambda path, query, document: document * 2
+        headers = {"Authorization": f"Bearer {cloud.api_key}", "Accept-Encoding": "gzip"}
+        answer = httpx.get(cloud.base_url + AGENTS, headers=headers)
+        assert (answer.headers["Content-Encoding"], len(answer.json())) == ("gzip", 10)
+        cloud.fail(kind="truncate")
+        with pytest.raises(httpx.RemoteProtocolError, match="peer closed connection without sending complete"):
+            httpx.get(cloud.base_url + AGENTS, headers=headers)
+
+
 def test_requests_are_recorded(cloud, http):
     http.get(AGENTS)
     http.get(RUNS, params=[("extraction_agent_id", "x"), ("a", "1"), ("a", "2")])
@@ -297,6 +462,18 @@ def test_requests_fail_as_told(cloud, http):
     assert [r.status for r in cloud.requests] == [200, 429, 429, 200, 502, 200, 200, 0, 0, 200]
 
 
+def test_requests_fail_by_their_query(cloud, http):
+    one, two = (agent["id"] for agent in cloud.agents()[:2])
+    cloud.fail(times=None, status=429, query={"extraction_agent_id": two, "skip": "5"}, skip=1)
+
+    def status(agent, skip):
+        return http.get(RUNS, params={"extraction_agent_id": agent, "skip": skip}).status_code
+
+    asked = [(two, 5), (two, 0), (one, 5), (two, 5), (two, 50), (two, 5), (one, 5)]
+    assert [status(*each) for each in asked] == [200, 200, 200, 429, 200, 429, 200]
+    assert http.get(AGENTS).status_code == 200
+
+
 def test_answers_are_compressed_only_when_both_sides_want_it(http):
     assert "Content-Encoding" not in http.get(AGENTS, headers={"Accept-Encoding": "gzip"}).headers
     with Emulator(runs=5, gzip=True) as cloud:
@@ -325,6 +502,26 @@ def test_command_serves_until_it_is_stopped(stop):
                 assert client.get(f"{RUNS}/{run['id']}").json() == run
                 assert [r["status"] for r in client.get("/_emulator/requests").json()] == [500, 200]
                 assert client.post("/_emulator/delete_run", json={"run_id": UNKNOWN}).status_code == 400
+
+                def tell(name, **arguments):
+                    return client.post(f"/_emulator/{name}", json=arguments).raise_for_status().json()
+
+                one, two = (agent["id"] for agent in client.get(AGENTS).json()[:2])
+                assert tell("move_run", run_id=run["id"], agent_id=two) == run | {"extraction_agent_id": two}
+                tell("set_raw", run_id=run["id"], raw='"ü')
+                assert client.get(f"{RUNS}/{run['id']}").text == '"ü'
+                assert '{"items":["ü,{' in client.get(RUNS, params={"extraction_agent_id": two}).text
+                tell("settings", order="unstable", presign=True)
+                assert "X-Amz-Signature=" in client.get(f"{FILES}/{run['file_id']}").text
+                tell("delete_file", file_id=run["file_id"])
+                assert client.get(f"{FILES}/{run['file_id']}").status_code == 404
+                same = [tell("add_run", agent_id=one, created_at="2030-01-01T00:00:00Z")["id"] for _ in range(2)]
+                pages = [[item["id"] for item in page(client, one)["items"]] for _ in range(2)]
+                assert pages[0] == pages[1][::-1]
+                assert set(pages[0]) == set(same)
+                tell("fail", status=418, query={"extraction_agent_id": two})
+                assert client.get(RUNS, params={"extraction_agent_id": one}).status_code == 200
+                assert client.get(RUNS, params={"extraction_agent_id": two}).status_code == 418
         finally:
             process.send_signal(stop)
         assert process.stdout.read() == ""
