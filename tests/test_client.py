@@ -13,6 +13,7 @@ import subprocess
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import unquote, urlsplit
 
+import httpx
 import pytest
 
 from llama_cloud_emulator import Emulator
@@ -217,13 +218,21 @@ def test_one_strange_value_leaves_the_rest_of_its_page_untouched(clock):
     [
         ("list_runs", b"<html>\n<h1>Sign in</h1>\n</html>"),
         ("list_runs", b'{"items": [1, 2'),
-        ("list_runs", page([b'"\xff"'])),
         ("list_runs", b'{"total": 0, "skip": 0, "limit": 0}'),
         ("list_runs", b'{"items": {}, "total": 0, "skip": 0, "limit": 0}'),
-        ("list_runs", page([b"[" * 5000 + b"]" * 5000])),
+        ("list_runs", b'{"items": null, "total": 0, "skip": 0, "limit": 0}'),
+        ("list_runs", b'{"total": 0, "deep": ' + b"[" * 5000 + b"]" * 5000 + b"}"),
+        ("list_runs", b'{"items": {"a": ' + b"[" * 5000 + b"]" * 5000 + b"}}"),
+        ("list_runs", page([b'{"id": "1", "a": ' + b"[" * 5000 + b"]" * 4999 + b"}"])),
+        ("list_runs", page([b"01"]) + b"]"),
+        ("list_runs", page([b"01"])[:-1]),
+        ("list_runs", page([b"1", b""])),
+        ("list_runs", page([b'{"a": "b" "c": "d"}'])),
+        # Where strings cannot be told from what is between them, good runs could be lost within a bad one.
+        ("list_runs", page([b'{"a": "b"c"}', b'{"id": "1"}', b'{"a": "b"c"}'])),
         ("get_run", b""),
         ("get_run", b"{'id': 1}"),
-        ("get_agent", b'"\xff"'),
+        ("get_agent", b"Bad gateway \xff"),
     ],
 )
 def test_an_answer_that_is_not_the_apis_is_told_in_one_line(clock, operation, body):
@@ -240,6 +249,25 @@ def test_an_answer_that_is_not_the_apis_is_told_in_one_line(clock, operation, bo
 def test_an_agents_list_must_be_a_list(clock):
     error, _ = ask_canned(clock, lambda c: c.list_agents(), answer(b'{"items": []}'))
     assert isinstance(error, errors.UnexpectedResponseError)
+
+
+@pytest.mark.parametrize(
+    ("told", "numbers"),
+    [
+        (b'"total": 350, "skip": 4, "limit": 9', (350, 4, 9)),
+        (b'"total": 0, "skip": 0, "limit": 0', (0, 0, 0)),
+        (b'"a": 1', (-1, 5, 7)),
+        (b'"total": null, "skip": null, "limit": null', (-1, 5, 7)),
+        (b'"total": -2, "skip": -1, "limit": -1', (-1, 5, 7)),
+        (b'"total": "350", "skip": "4", "limit": "9"', (-1, 5, 7)),
+        (b'"total": 3.5, "skip": true, "limit": NaN', (-1, 5, 7)),
+        (b'"total": {}, "skip": [4], "limit": ' + b"[" * 5000 + b"]" * 5000, (-1, 5, 7)),
+    ],
+)
+def test_numbers_that_a_page_does_not_tell_cost_no_runs(clock, told, numbers):
+    reply = answer(b'{"items": [{"id": "1"}, 2], %b}' % told)
+    got, _ = ask_canned(clock, lambda c: c.list_runs("a", skip=5, limit=7), reply)
+    assert got == client_module.RunPage([b'{"id": "1"}', b"2"], *numbers)
 
 
 @pytest.mark.parametrize("kind", ["html", "not_json"])
@@ -266,6 +294,75 @@ def test_a_connection_that_breaks_off_is_tried_again(cloud, call, clock, kind):
     cloud.fail(times=2, kind=kind)
     assert call("list_agents")
     assert (len(cloud.requests), len(clock.waits)) == (3, 2)
+
+
+def fail_of(clock, *answers, **settings):
+    error, heads = ask_canned(clock, lambda c: c.get_run("a"), *answers, **settings)
+    return type(error), len(heads)
+
+
+def test_an_answer_that_breaks_off_is_told_from_a_host_that_is_not_there(cloud, call, clock):
+    whole = answer(b"{}", "200 OK", "application/json", "Content-Encoding: gzip")
+    broken = errors.ConnectionBrokenError
+    assert fail_of(clock, whole, max_tries=2) == (broken, 2)  # {} is no gzip
+    assert fail_of(clock, b"nonsense\r\n\r\n", max_tries=2) == (broken, 2)
+    assert fail_of(clock, b"", max_tries=1, timeout=0.05) == (broken, 1)
+    assert fail_of(clock, whole[:-1], max_tries=1, timeout=0.05) == (broken, 1)
+    for kind in ("disconnect", "truncate"):
+        cloud.heal()
+        cloud.fail(times=None, kind=kind)
+        with pytest.raises(broken, match="connection to"):
+            call("list_agents", settings={"max_tries": 2})
+    assert issubclass(broken, errors.ConnectionFailedError)
+
+
+def test_a_host_that_goes_away_is_not_taken_for_a_broken_answer(clock):
+    async def respond(_):
+        return answer(b"[]")
+
+    async def main():
+        async with serving(respond) as url:
+            client = LlamaCloudClient(KEY, url, max_tries=2, budget=RequestBudget(clock=clock), sleep=clock.sleep)
+            async with client:
+                assert await client.list_agents() == []
+        async with client:
+            await client.list_agents()
+
+    with pytest.raises(errors.ConnectionFailedError, match="cannot connect") as caught:
+        asyncio.run(main())
+    assert type(caught.value) is errors.ConnectionFailedError
+
+
+def test_a_request_that_was_never_sent_is_not_taken_for_a_broken_answer():
+    async def main():
+        asked = asyncio.Event()
+
+        async def respond(_):
+            asked.set()
+            await asyncio.Event().wait()
+
+        async with serving(respond) as url, LlamaCloudClient(KEY, url, max_concurrency=1, max_tries=1) as client:
+            client._slots = asyncio.Semaphore(2)  # one more than there are connections
+            client._http.timeout = httpx.Timeout(30, pool=0.05)
+            first = asyncio.create_task(client.get_run("a"))
+            await asked.wait()
+            (error,) = await asyncio.gather(client.get_run("b"), return_exceptions=True)
+            first.cancel()
+            return error
+
+    error = asyncio.run(main())
+    assert (type(error), "PoolTimeout" in str(error)) == (errors.ConnectionFailedError, True)
+
+
+@pytest.mark.parametrize("operation", ["list_runs", "get_run"])
+def test_one_request_can_be_given_fewer_tries(cloud, call, operation):
+    for tries, requests in [(None, 5), (2, 2), (1, 1), (99, 5)]:
+        cloud.heal()
+        cloud.reset_requests()
+        cloud.fail(times=None, status=503)
+        with pytest.raises(errors.ServiceError):
+            call(operation, "a", tries=tries, settings={"max_tries": 5})
+        assert len(cloud.requests) == requests
 
 
 @pytest.mark.parametrize(
@@ -364,6 +461,7 @@ def test_a_host_that_never_answered_is_given_up_soon(call, clock):
         port = taken.getsockname()[1]
         with pytest.raises(errors.ConnectionFailedError, match=rf"127\.0\.0\.1:{port}.*3 tries") as caught:
             call("list_agents", base_url=f"http://127.0.0.1:{port}")
+    assert type(caught.value) is errors.ConnectionFailedError
     assert "base_url" in str(caught.value)
     assert len(clock.waits) == 2
 
@@ -379,7 +477,7 @@ def test_a_certificate_that_is_not_trusted_is_not_tried_again(clock, tmp_path):
     tls.load_cert_chain(tmp_path / "cert", tmp_path / "key")
 
     error, heads = ask_canned(clock, lambda c: c.list_agents(), answer(b"[]"), tls=tls)
-    assert isinstance(error, errors.ConnectionFailedError)
+    assert type(error) is errors.ConnectionFailedError
     assert "is not trusted" in str(error)
     assert "SSL_CERT_FILE" in str(error)
     assert (heads, clock.waits) == ([], [])
@@ -553,7 +651,7 @@ def test_a_key_that_cannot_be_one_is_refused_and_not_shown(key):
 
 def test_errors_survive_pickling_and_copying():
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
-    assert len(kinds) == 10
+    assert len(kinds) == 11
     for kind in kinds:
         error = kind("two\nlines", status=404, method="GET", path="/x")
         for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -24,6 +24,7 @@ import msgspec
 
 from . import exceptions as errors
 from . import settings
+from .runs import NULL, Checked, is_deeper, is_utf8
 
 _V1 = "/api/v1/extraction"
 _FILES = "/api/v1/beta/files"
@@ -38,6 +39,17 @@ _STATUSES: dict[int, tuple[type[errors.LlamaExtractError], str]] = {
     429: (errors.RateLimitedError, "set requests_per_minute to the organisation's limit"),
 }
 
+# Failures of one answer. The others mean that no connection stood, or (PoolTimeout) that none was free for the request.
+_BROKEN = (
+    httpx.ReadError,
+    httpx.ReadTimeout,
+    httpx.WriteError,
+    httpx.WriteTimeout,
+    httpx.CloseError,
+    httpx.RemoteProtocolError,
+    httpx.DecodingError,
+)
+
 _Body = TypeVar("_Body")
 _Param = str | int | bool | list[str] | None
 _logger = logging.getLogger(__name__)
@@ -47,8 +59,9 @@ _logger = logging.getLogger(__name__)
 class RunPage:
     """One page of an agent's runs.
 
-    `items` has each list item's text exactly as sent, line breaks included, whatever JSON value it is.
-    `total`, `skip` and `limit` are the service's; `limit` may be lower than the one asked for.
+    `items` has each list item's text exactly as sent, line breaks included, whatever it is: mostly JSON, and
+    `Checked` where it is sound. `total`, `skip` and `limit` are the service's; `limit` may be lower than the one
+    asked for. What the service does not tell is -1 for `total`, and what was asked for for the others.
     """
 
     items: list[bytes]
@@ -59,9 +72,9 @@ class RunPage:
 
 class _RunsBody(msgspec.Struct):
     items: list[msgspec.Raw]
-    total: int
-    skip: int
-    limit: int
+    total: msgspec.Raw = NULL
+    skip: msgspec.Raw = NULL
+    limit: msgspec.Raw = NULL
 
 
 class _FilesBody(msgspec.Struct):
@@ -69,10 +82,34 @@ class _FilesBody(msgspec.Struct):
     next_page_token: str | None = None
 
 
-_RUNS = msgspec.json.Decoder(_RunsBody)
-_FILE_LIST = msgspec.json.Decoder(_FilesBody)
-_AGENTS = msgspec.json.Decoder(list[msgspec.Raw])
-_ANY = msgspec.json.Decoder(msgspec.Raw)
+@dataclass(frozen=True, slots=True)
+class _Form(Generic[_Body]):
+    """What an answer should be: how to decode it, and how to take it apart where a part of it cannot be decoded."""
+
+    decoder: msgspec.json.Decoder[_Body]
+    split: Callable[[bytes], _Body]
+
+
+def _split_runs(text: bytes) -> _RunsBody:
+    items, rest = _split_page(text)
+    return _RunsBody(items, *(msgspec.Raw(rest.get(b'"%b"' % name, b"null")) for name in (b"total", b"skip", b"limit")))
+
+
+def _split_files(text: bytes) -> _FilesBody:
+    items, rest = _split_page(text)
+    return _FilesBody(items, msgspec.json.decode(rest.get(b'"next_page_token"', b"null"), type=str | None))
+
+
+def _split_one(text: bytes) -> msgspec.Raw:
+    _members(text)
+    return msgspec.Raw(text.strip())
+
+
+_RUNS = _Form(msgspec.json.Decoder(_RunsBody), _split_runs)
+_FILE_LIST = _Form(msgspec.json.Decoder(_FilesBody), _split_files)
+_AGENTS = _Form(msgspec.json.Decoder(list[msgspec.Raw]), lambda text: [*map(msgspec.Raw, _elements(text))])
+_ONE = _Form(msgspec.json.Decoder(msgspec.Raw), _split_one)
+_NUMBER = msgspec.json.Decoder(int)
 
 
 class RequestBudget:
@@ -126,9 +163,10 @@ class _Failure:
 class LlamaCloudClient:
     """Reads agents, runs and files; use it as `async with LlamaCloudClient(key) as client`.
 
-    Answers are raw JSON, checked to be JSON and no further. Every method raises the `LlamaExtractError` that
-    fits when its request fails for good. Such an error has no cause and no context: the frames of their
-    tracebacks would hold the request, and with it the key.
+    Answers are raw JSON. Those that are `Checked` are sound; others may be nested too deep, in broken JSON or,
+    runs only, not in UTF-8, so that one bad record keeps no other back: `read_run` tells. Every method raises the
+    `LlamaExtractError` that fits when its request fails for good, or its answer is not the API's at all. Such an
+    error has no cause and no context: the frames of their tracebacks would hold the request, and with it the key.
 
     Args:
         api_key: sent in the `Authorization` header, to the host of `base_url` only.
@@ -223,7 +261,8 @@ class LlamaCloudClient:
         """Return all agents, each as raw JSON; the service makes no pages here."""
         path = f"{_V1}/extraction-agents"
         response = await self._get(path, include_default=include_default, **self._scope)
-        return _copied(self._decoded(_AGENTS, path, response))
+        agents, kind = self._decoded(_AGENTS, path, response)
+        return _copied(agents, kind)
 
     async def get_agent(self, agent_id: str) -> bytes:
         """Return the agent with this ID as raw JSON."""
@@ -237,20 +276,26 @@ class LlamaCloudClient:
         """Return the project's default agent as raw JSON."""
         return await self._get_one(f"{_V1}/extraction-agents/default")
 
-    async def list_runs(self, agent_id: str, *, skip: int = 0, limit: int = 100, status: str | None = None) -> RunPage:
-        """Return a page of the agent's runs, or of those with `status`, from offset `skip` on."""
-        path = f"{_V1}/runs"
-        response = await self._get(path, extraction_agent_id=agent_id, skip=skip, limit=limit, status=status)
-        page = self._decoded(_RUNS, path, response)
-        return RunPage(_copied(page.items), page.total, page.skip, page.limit)
+    async def list_runs(
+        self, agent_id: str, *, skip: int = 0, limit: int = 100, status: str | None = None, tries: int | None = None
+    ) -> RunPage:
+        """Return a page of the agent's runs, or of those with `status`, from offset `skip` on.
 
-    async def get_run(self, run_id: str) -> bytes:
-        """Return the run with this ID as raw JSON."""
-        return await self._get_one(f"{_V1}/runs/{_segment(run_id)}")
+        `tries` lowers the number of tries for this request.
+        """
+        path = f"{_V1}/runs"
+        response = await self._get(path, tries, extraction_agent_id=agent_id, skip=skip, limit=limit, status=status)
+        page, kind = self._decoded(_RUNS, path, response, as_sent=True)
+        total, at, most = _number(page.total, -1), _number(page.skip, skip), _number(page.limit, limit)
+        return RunPage(_copied(page.items, kind), total, at, most)
+
+    async def get_run(self, run_id: str, *, tries: int | None = None) -> bytes:
+        """Return the run with this ID as raw JSON; `tries` lowers the number of tries for this request."""
+        return await self._get_one(f"{_V1}/runs/{_segment(run_id)}", tries, as_sent=True)
 
     async def get_run_by_job(self, job_id: str) -> bytes:
         """Return the run that the job made as raw JSON."""
-        return await self._get_one(f"{_V1}/runs/by-job/{_segment(job_id)}")
+        return await self._get_one(f"{_V1}/runs/by-job/{_segment(job_id)}", as_sent=True)
 
     async def list_files(self, file_ids: Iterable[str]) -> list[bytes]:
         """Return the records of those of the files that exist, each as raw JSON, in the service's order."""
@@ -259,8 +304,8 @@ class LlamaCloudClient:
             token: str | None = None
             while True:
                 response = await self._get(_FILES, file_ids=ids, page_size=len(ids), page_token=token, **self._scope)
-                page = self._decoded(_FILE_LIST, _FILES, response)
-                records += _copied(page.items)
+                page, kind = self._decoded(_FILE_LIST, _FILES, response)
+                records += _copied(page.items, kind)
                 if not page.next_page_token:
                     break
                 if page.next_page_token == token:
@@ -272,12 +317,15 @@ class LlamaCloudClient:
         """Return the record of the file with this ID as raw JSON."""
         return await self._get_one(f"{_FILES}/{_segment(file_id)}")
 
-    async def _get_one(self, path: str, *, scoped: bool = True) -> bytes:
-        response = await self._get(path, **(self._scope if scoped else {}))
-        return bytes(self._decoded(_ANY, path, response))
+    async def _get_one(
+        self, path: str, tries: int | None = None, *, scoped: bool = True, as_sent: bool = False
+    ) -> bytes:
+        response = await self._get(path, tries, **(self._scope if scoped else {}))
+        answer, kind = self._decoded(_ONE, path, response, as_sent=as_sent)
+        return kind(answer)
 
-    async def _get(self, path: str, **params: _Param) -> httpx.Response:
-        """Return a successful answer, after as many tries as the limits allow."""
+    async def _get(self, path: str, most_tries: int | None = None, /, **params: _Param) -> httpx.Response:
+        """Return a successful answer, after as many tries as the limits allow, and `most_tries` at most."""
         given = {name: value for name, value in params.items() if value is not None}
         url = httpx.URL(f"{self._base}{path}", params=given or None)
         waited = 0.0
@@ -286,7 +334,8 @@ class LlamaCloudClient:
             if isinstance(failure, httpx.Response):
                 return failure
             left = self._max_wait - waited
-            if tries >= failure.tries or left <= 0:
+            most = failure.tries if most_tries is None else min(failure.tries, most_tries)
+            if tries >= most or left <= 0:
                 after = f"; gave up after {tries} tries and {waited:.0f} s of waiting" if tries > 1 else ""
                 raise self._error(path, failure, after)
             if failure.asked and failure.asked > left:
@@ -299,7 +348,7 @@ class LlamaCloudClient:
             wait = min(max(failure.asked or 0.0, random.uniform(lowest, highest)), left)
             waited += wait
             level = logging.WARNING if wait >= settings.LONG_WAIT else logging.INFO
-            _logger.log(level, "%s; try %d of %d in %.1f s", failure.message, tries + 1, failure.tries, wait)
+            _logger.log(level, "%s; try %d of %d in %.1f s", failure.message, tries + 1, most, wait)
             if failure.status == 429 or failure.asked:
                 # The limit is the organisation's: whoever else asked now would only use up its tries.
                 self.budget.pause(wait)
@@ -341,7 +390,8 @@ class LlamaCloudClient:
         default = "" if self._base.port else {"http": ":80", "https": ":443"}[self._base.scheme]
         where = self._base.netloc.decode() + default
         reason = type(exc).__name__ + (f": {self._clean(str(exc))}" if str(exc) else "")
-        kind, tries = errors.ConnectionFailedError, self._max_tries
+        kind: type[errors.LlamaExtractError] = errors.ConnectionFailedError
+        tries = self._max_tries
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(exc)):
             hint = "trying again would not help: check base_url, or name your network's CA in SSL_CERT_FILE"
             return _Failure(kind, f"GET {path}: the certificate of {where} is not trusted ({reason}); {hint}")
@@ -351,6 +401,8 @@ class LlamaCloudClient:
             hint = "check base_url, the network and its proxy"
             return _Failure(kind, f"GET {path}: cannot connect to {where} ({reason}); {hint}", tries=tries)
         self._reached = True
+        if isinstance(exc, _BROKEN):
+            kind = errors.ConnectionBrokenError
         return _Failure(kind, f"GET {path}: the connection to {where} failed ({reason})", tries=tries)
 
     def _status_failure(self, path: str, response: httpx.Response) -> _Failure:
@@ -381,18 +433,28 @@ class LlamaCloudClient:
             return f"{self._clean(response.text, settings.EXCERPT)} ({_content_type(response)})"
         return self._clean(str(detail), 4 * settings.EXCERPT)
 
-    def _decoded(self, decoder: msgspec.json.Decoder[_Body], path: str, response: httpx.Response) -> _Body:
-        body = response.content
+    def _decoded(
+        self, form: _Form[_Body], path: str, response: httpx.Response, *, as_sent: bool = False
+    ) -> tuple[_Body, type[bytes]]:
+        """Return an answer's parts, and what to copy them as: `Checked` if all of them are sound.
+
+        Bytes that are not UTF-8 become U+FFFD, unless the parts are wanted `as_sent`.
+        """
+        text = response.content
+        utf8 = is_utf8(text)
+        if not utf8 and not as_sent:
+            text, utf8 = text.decode(errors="replace").encode(), True
         try:
-            body.decode()  # msgspec slices raw items without a look at their encoding
-            try:
-                return decoder.decode(body)
-            except msgspec.DecodeError as exc:
-                if isinstance(exc, msgspec.ValidationError):
-                    raise
-                return decoder.decode(_mended(body))
-        except (ValueError, RecursionError) as exc:
+            body = _tried(form.decoder, text)
+            if body is None:
+                text = _mended(text)
+                body = _tried(form.decoder, text)
+            if body is None:
+                return form.split(text), bytes
+        except ValueError as exc:
             reason = str(exc)
+        else:
+            return body, Checked if utf8 and not is_deeper(text, settings.MAX_DEPTH) else bytes
         raise self._unexpected(path, response, reason)
 
     def _unexpected(self, path: str, response: httpx.Response, reason: str) -> errors.LlamaExtractError:
@@ -466,9 +528,87 @@ def _batches(values: Iterable[str], size: int) -> Iterator[list[str]]:
         yield batch
 
 
-def _copied(items: list[msgspec.Raw]) -> list[bytes]:
+def _copied(items: list[msgspec.Raw], kind: type[bytes]) -> list[bytes]:
     """Turn slices of a body into bytes of their own: 0.07 ms a megabyte, and no item keeps its page alive."""
-    return [bytes(item) for item in items]
+    return [kind(item) for item in items]
+
+
+def _number(raw: msgspec.Raw, otherwise: int) -> int:
+    """Return the number that is written there, `otherwise` if it is none, or below 0."""
+    try:
+        number = _NUMBER.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return otherwise
+    return number if number >= 0 else otherwise
+
+
+def _tried(decoder: msgspec.json.Decoder[_Body], text: bytes) -> _Body | None:
+    """Return the decoded text, None if a part of it cannot be decoded. Raises ValueError if it is something else."""
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+# Where msgspec gives up, these tell the parts of an answer apart by strings and brackets alone, a hundred times slower.
+
+# A quote by itself is one in a broken string: what is taken for text after it would not be, and brackets be missed.
+_MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?=\s*[\]},:])|[\[\]{},"]', re.DOTALL)
+_MEMBER = re.compile(rb'\s*("(?:[^"\\]++|\\.)*+")\s*:(.*)', re.DOTALL)
+_CLOSING = {b"[": b"]", b"{": b"}"}
+
+
+def _parts(text: bytes, opening: bytes) -> list[bytes]:
+    """Return what stands between the commas of a list or an object. Raises ValueError if it is no such thing."""
+    text = text.strip()
+    if not text.startswith(opening):
+        raise ValueError(f"it does not begin with {opening.decode()}")
+    parts, start, open_ones = [], 1, list[bytes]()
+    for match in _MARK.finditer(text):
+        mark = match[0]
+        if mark in _CLOSING:
+            open_ones.append(_CLOSING[mark])
+        elif mark in (b"]", b"}"):
+            if not open_ones or open_ones.pop() != mark:
+                raise ValueError(f"a bracket is wrong (byte {match.start()})")
+            if not open_ones and match.end() < len(text):
+                raise ValueError(f"it goes on after its end (byte {match.end()})")
+        elif mark == b'"':
+            raise ValueError(f"a string is wrong (byte {match.start()})")
+        if (mark == b"," and len(open_ones) == 1) or not open_ones:
+            parts.append(text[start : match.start()].strip())
+            start = match.end()
+    if open_ones:
+        raise ValueError("it breaks off")
+    if parts == [b""]:
+        return []
+    if b"" in parts:
+        raise ValueError("there is nothing between two commas")
+    return parts
+
+
+def _elements(text: bytes) -> list[bytes]:
+    return _parts(text, b"[")
+
+
+def _members(text: bytes) -> dict[bytes, bytes]:
+    """Return the values of an object by their names, quotes included."""
+    members = {}
+    for part in _parts(text, b"{"):
+        match = _MEMBER.fullmatch(part)
+        if match is None:
+            raise ValueError("an object has a member without a name")
+        members[match[1]] = match[2].strip()
+    return members
+
+
+def _split_page(text: bytes) -> tuple[list[msgspec.Raw], dict[bytes, bytes]]:
+    members = _members(text)
+    if b'"items"' not in members:
+        raise ValueError("it has no `items`")
+    return [msgspec.Raw(item) for item in _elements(members.pop(b'"items"'))], members
 
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?Infinity|NaN', re.DOTALL)

@@ -51,5 +51,21 @@ class ConnectionFailedError(LlamaExtractError):
     """No usable connection: name resolution, refusal, TLS, timeout, or an answer that broke off."""
 
 
+class ConnectionBrokenError(ConnectionFailedError):
+    """An answer that broke off or did not come in time, from a host that was reached."""
+
+
 class UnexpectedResponseError(LlamaExtractError):
     """An answer that is not the API's: HTML, broken JSON, other fields, a redirect to somewhere else."""
+
+
+def is_fatal(error: LlamaExtractError) -> bool:
+    """Whether nothing can be read any more: a wrong key or setting, a host that is not there, a rate limit for good."""
+    if isinstance(error, ConnectionBrokenError):
+        return False
+    return isinstance(error, AuthenticationError | ConfigurationError | RateLimitedError | ConnectionFailedError)
+
+
+def refuses(error: LlamaExtractError) -> bool:
+    """Whether the service does not show what was asked for, however it is asked."""
+    return isinstance(error, PermissionDeniedError | NotFoundError)
