@@ -51,7 +51,7 @@ from dlt.common.runtime.collector import LogCollector  # noqa: E402
 from dlt.common.runtime.collector_base import Collector  # noqa: E402
 from dlt.destinations.exceptions import DatabaseException  # noqa: E402
 
-from llama_extract_dlt import ConfigurationError, LlamaExtractError, llama_extract, load  # noqa: E402
+from llama_extract_dlt import ConfigurationError, LlamaExtractError, config, llama_extract, load  # noqa: E402
 from llama_extract_dlt.running import only_process  # noqa: E402
 from llama_extract_dlt.settings import CHUNK_SIZE  # noqa: E402
 
@@ -61,14 +61,12 @@ DEMO_RUNS = 300
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     options = parse(arguments)
-    if not options.verbose:
-        # What dlt logs as an error, traceback and all, comes back as the exception below. Its warnings stay.
-        logging.getLogger("dlt").addFilter(lambda record: record.levelno < logging.ERROR)
+    set_up_logs(options.verbose)
     try:
         return run(options)
     except Exception as error:  # a user meets one line, whatever went wrong
         if options.verbose:
-            traceback.print_exc()
+            say(*traceback.format_exc().rstrip().split("\n"))
         cause = telling_cause(error)
         say(f"error: {one_line(cause, options.destination)}")
         return MISCONFIGURED if isinstance(cause, CONFIGURATION_ERRORS) else FAILED
@@ -121,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
         stack.enter_context(only_process(folder / f"{name}.lock", busy))
         pipeline = fresh_pipeline(name, options)
         if options.dry_run:
-            return dry_run(pipeline, source, options)
+            return dry_run(pipeline, source, arguments, options)
         refresh = "drop_sources" if options.refresh else None
         loads = [load_id for info in load(pipeline, source, refresh=refresh) for load_id in info.loads_ids]
         summary = summarize(source, loads, time.monotonic() - began)
@@ -135,13 +133,16 @@ def run(options: argparse.Namespace) -> int:
 
 def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """The source's arguments that the command line has; the rest comes from dlt's configuration."""
-    configured = dlt.config.get("sources.llama_extract.chunk_size", int)
-    arguments: dict[str, Any] = {"chunk_size": first_given(options.chunk_size, configured, CHUNK_SIZE)}
-    if options.demo or options.agent or options.run_id or options.job_id:
+    given: dict[str, Any] = {"since": options.since, "until": options.until, "full_scan": options.full_scan or None}
+    if options.agent or options.run_id or options.job_id:
         # What is chosen here replaces what is configured, all three together.
-        arguments |= {"agents": options.agent, "run_ids": options.run_id, "job_ids": options.job_id}
-    arguments |= {name: value for name in ("since", "until") if (value := getattr(options, name)) is not None}
-    return arguments | ({"full_scan": True} if options.full_scan else {})
+        chosen = {"agents": options.agent, "run_ids": options.run_id, "job_ids": options.job_id}
+        given |= {name: values or config.DEFAULT for name, values in chosen.items()}
+    configured = None if options.demo else config.configured("chunk_size")
+    given["chunk_size"] = first_given(options.chunk_size, configured, CHUNK_SIZE)
+    given = {name: value for name, value in given.items() if value is not None}
+    # What is configured is for the real runs.
+    return dict.fromkeys(config.SETTINGS, config.DEFAULT) | given if options.demo else given
 
 
 def first_given(*values: Any) -> Any:
@@ -188,7 +189,7 @@ def keep_names_apart(pipeline: dlt.Pipeline) -> None:
         }
 
 
-def dry_run(pipeline: dlt.Pipeline, source: Any, options: argparse.Namespace) -> int:
+def dry_run(pipeline: dlt.Pipeline, source: Any, arguments: Mapping[str, Any], options: argparse.Namespace) -> int:
     """Says what a load would read, and loads nothing."""
     # Nothing is written, not even an empty file.
     credentials: Any = pipeline.destination_client().config.credentials
@@ -196,8 +197,11 @@ def dry_run(pipeline: dlt.Pipeline, source: Any, options: argparse.Namespace) ->
     if there and not options.refresh:
         pipeline.sync_destination()
     plans = [agent_plan._asdict() for agent_plan in source.resources["sync_plan"]]
-    by_id = len(options.run_id) + len(options.job_id)
-    requests = 1 + by_id + sum(agent_plan["requests"] for agent_plan in plans)
+    settings = config.read(arguments)
+    asked_for = [settings[name] for name in ("agents", "run_ids", "job_ids") if settings[name] is not None]
+    by_id = len(settings["run_ids"] or ()) + len(settings["job_ids"] or ())
+    listing = 0 if asked_for and not any(asked_for) else 1
+    requests = listing + by_id + sum(agent_plan["requests"] for agent_plan in plans)
     more = any(agent_plan["at_least"] for agent_plan in plans)
     if not options.quiet:
         rows = [
@@ -210,7 +214,7 @@ def dry_run(pipeline: dlt.Pipeline, source: Any, options: argparse.Namespace) ->
             for row in plans
         ]
         if rows:
-            say(grid(["agent", "would read", "runs", "requests"], rows))
+            say(*grid(["agent", "would read", "runs", "requests"], rows))
         if by_id:
             say(f"by ID or job: {by_id:,} {'run' if by_id == 1 else 'runs'}, a request each")
         say(f"nothing was loaded; a load would take {'at least ' * more}{requests:,} requests")
@@ -238,9 +242,46 @@ def summarize(source: Any, load_ids: Sequence[str], seconds: float) -> dict[str,
 # ── output ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def say(line: str) -> None:
-    """Prints a line to stderr."""
-    print(line, file=sys.stderr, flush=True)
+def say(*lines: str) -> None:
+    """Prints lines to stderr, all that this command says but its progress."""
+    print(*map(printable, lines), sep="\n", file=sys.stderr, flush=True)
+
+
+def printable(text: str) -> str:
+    """The text with an escape for each character that would do something to the terminal, or to the line."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def set_up_logs(verbose: bool) -> None:
+    """Shows dlt's log, and with -v the source's; what they quote of other people's words is made printable."""
+    dlts, ours = logging.getLogger("dlt"), logging.getLogger("llama_extract_dlt")
+    if verbose:
+        ours.setLevel(logging.INFO)
+        ours.addHandler(Sayer())
+    else:
+        # What dlt logs as an error, traceback and all, comes back as an exception that is told. Its warnings stay.
+        dlts.addFilter(lambda record: record.levelno < logging.ERROR)
+        ours.addHandler(logging.NullHandler())  # else Python would print its warnings
+    dlts.addFilter(make_printable)
+
+
+class Sayer(logging.Handler):
+    """Says what is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Says a record, its traceback included."""
+        say(*f"{record.levelname.lower()}: {self.format(record)}".split("\n"))
+
+
+def make_printable(record: logging.LogRecord) -> bool:
+    """Makes a log record printable, line by line."""
+    record.msg, record.args = "\n".join(map(printable, record.getMessage().split("\n"))), ()
+    if record.exc_info:
+        trace = logging.Formatter().formatException(record.exc_info)
+        record.exc_text = "\n".join(map(printable, trace.split("\n")))
+    return True
 
 
 def report(summary: dict[str, Any], quiet: bool) -> bool:
@@ -251,7 +292,7 @@ def report(summary: dict[str, Any], quiet: bool) -> bool:
         rows = [[counts["name"], *(counts[kind] for kind in (*kinds, "requests"))] for counts in agents.values()]
         changed = [row for row in sorted(rows) if row[1] or row[2] or row[4]]
         if changed and len(rows) > 1:
-            say(grid(["agent", *kinds, "requests"], changed))
+            say(*grid(["agent", *kinds, "requests"], changed))
         counted = ", ".join(f"{runs[kind]:,} {kind}" for kind in kinds if runs[kind]) or "none"
         loaded = f" ({sum(tables.values()):,} rows in {len(tables)} tables)" if tables else ""
         say(f"runs: {counted}{loaded} in {summary['seconds']:.1f} s with {summary['requests']:,} requests")
@@ -368,7 +409,6 @@ def demo_service() -> Iterator[dict[str, Any]]:
             "base_url": cloud.base_url,
             "project_id": cloud.project_id,
             "organization_id": cloud.organization_id,
-            "requests_per_minute": 1e6,
         }
 
 
@@ -378,8 +418,8 @@ def show_demo(pipeline: dlt.Pipeline) -> None:
         for title, query in DEMO_QUERIES.items():
             # One agent's runs alone have not every table.
             with suppress(DatabaseException), client.execute_query(query) as cursor:
-                say(f"\n{title}\n{grid([column[0] for column in cursor.description], cursor.fetchall())}")
-    say("\nThese runs are made up, by a local stand-in for LlamaCloud. Next:")
+                say("", title, *grid([column[0] for column in cursor.description], cursor.fetchall()))
+    say("", "These runs are made up, by a local stand-in for LlamaCloud. Next:")
     if pipeline.destination.destination_type == "dlt.destinations.duckdb":
         credentials: Any = pipeline.destination_client().config.credentials
         query = f"duckdb.connect('{credentials.database}').sql('from {pipeline.dataset_name}.extraction_runs').show()"
@@ -388,20 +428,21 @@ def show_demo(pipeline: dlt.Pipeline) -> None:
     say("  your own runs   LLAMA_CLOUD_API_KEY=llx-... python pipelines/runs.py")
 
 
-def grid(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Rows as aligned text."""
+def grid(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """Rows as lines of aligned text."""
     cells = [list(names), *([cell(value) for value in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     cells.insert(1, ["─" * width for width in widths])
     lines = ("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) for row in cells)
-    return "\n".join(f"  {line}".rstrip() for line in lines)
+    return [f"  {line}".rstrip() for line in lines]
 
 
 def cell(value: Any) -> str:
     """A value as a person reads it."""
     if value is None:
         return "-"
-    text = f"{value:,.2f}" if isinstance(value, float) else " ".join(str(value).split())
+    # Printable already, for its width.
+    text = f"{value:,.2f}" if isinstance(value, float) else printable(" ".join(str(value).split()))
     return text if len(text) <= 40 else text[:39] + "…"
 
 

@@ -7,91 +7,96 @@ pipeline = dlt.pipeline("extractions", destination="duckdb", dataset_name="llama
 pipeline.run(llama_extract(agents=["Invoices"]))
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import dlt
-from dlt.common.configuration.specs.base_configuration import NotResolved
-from dlt.common.typing import TSecretStrValue
+from dlt.common.configuration.specs import BaseConfiguration
 from dlt.extract import DltResource
 
-from . import settings
-from .changes import checked_ids, checked_time
+from . import config
 from .chunks import Selection
 from .client import LlamaCloudClient, RequestBudget
 from .exceptions import ConfigurationError, LlamaExtractError
 from .loading import as_items
 from .planning import AgentPlan
 from .running import load
-from .settings import own_setting
 from .sync import Sync, current_load_id
 from .tables import AGENTS, RUNS
 
 __all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract", "load"]
 
+_NOT_GIVEN: Any = None
+"""None, where the hint is to name the choices alone."""
 
-@dlt.source(name="llama_extract", section="llama_extract")
+
+@dlt.source(name="llama_extract", section="llama_extract", spec=BaseConfiguration)  # dlt injects no argument
 def llama_extract(
-    agents: Sequence[str] | None = None,
-    run_ids: Sequence[str] | None = None,
-    job_ids: Sequence[str] | None = None,
+    agents: Sequence[str] | str | None = None,
+    run_ids: Sequence[str] | str | None = None,
+    job_ids: Sequence[str] | str | None = None,
     since: str | datetime | None = None,
     until: str | datetime | None = None,
-    full_scan: bool = False,
-    full_scan_every: float = settings.FULL_SCAN_EVERY,
-    deleted_runs: Literal["flag", "remove", "ignore"] = "flag",
-    api_key: Annotated[TSecretStrValue | None, NotResolved()] = dlt.secrets.value,
-    base_url: Annotated[str | None, NotResolved()] = dlt.config.value,
-    project_id: Annotated[str | None, NotResolved()] = dlt.config.value,
-    organization_id: Annotated[str | None, NotResolved()] = dlt.config.value,
+    full_scan: bool | None = None,
+    full_scan_every: float | None = None,
+    deleted_runs: Literal["flag", "remove", "ignore"] = _NOT_GIVEN,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
     requests_per_minute: float | None = None,
-    max_concurrency: int = settings.MAX_CONCURRENCY,
-    timeout: float = settings.TIMEOUT,
-    max_tries: int = settings.MAX_TRIES,
-    max_wait: float = settings.MAX_WAIT,
-    page_size: int = settings.PAGE_SIZE,
+    max_concurrency: int | None = None,
+    timeout: float | None = None,
+    max_tries: int | None = None,
+    max_wait: float | None = None,
+    page_size: int | None = None,
     chunk_size: int | None = None,
-    lookup_files: bool = True,
-    data_tables: Literal["shared", "per_agent"] = "shared",
+    lookup_files: bool | None = None,
+    data_tables: Literal["shared", "per_agent"] = _NOT_GIVEN,
 ) -> Sequence[DltResource]:
     """Extraction runs of LlamaCloud, with their configs, files, data, confidences and citations in child tables.
 
     Which runs: those with `run_ids`, those of `job_ids` and those of `agents` together; those of every agent of the
-    project when none of the three is given. Of agents, the first load reads all runs and later ones what is new or
+    project when none of the three is given. An empty list is given, and names none: when all that are given are empty,
+    nothing is loaded, and no request is sent. Of agents, the first load reads all runs and later ones what is new or
     has changed since, runs in flight included; docs/how-sync-works.md says how. Runs are merged on their id.
 
-    Every argument can come from dlt's configuration instead, under `[sources.llama_extract]`.
+    An argument that is None comes from dlt's configuration, from `[sources.llama_extract]` and from nowhere else, and
+    has its default when it is not there either. `config.DEFAULT` is the default, whatever is configured. Texts are
+    converted, as from the environment: "20" is a number, "true" a flag.
 
     Args:
-        agents: ids or names of extraction agents.
-        run_ids: UUIDs of runs.
-        job_ids: UUIDs of extraction jobs.
+        agents: ids or names of extraction agents, a list or one; all when not set.
+        run_ids: UUIDs of runs, a list or one.
+        job_ids: UUIDs of extraction jobs, a list or one.
         since: of the agents, only runs with an `updated_at` from then on (ISO 8601, UTC if it does not say). Every page
-            is read for that, and what later loads have to read stays as it was.
+            is read for that, and what later loads have to read stays as it was. All when not set.
         until: only runs with an `updated_at` before then; see `since`.
-        full_scan: read all runs of the agents, load those that differ, and find those that were deleted.
-        full_scan_every: days after which a load is a full scan by itself; 0 for never.
-        deleted_runs: what becomes of runs that were deleted at the service: `flag` sets `_deleted_at`, `remove` takes
-            their rows out of all tables, `ignore` does nothing.
+        full_scan: read all runs of the agents, load those that differ, and find those that were deleted. False when
+            not set; cannot go with `since` and `until`.
+        full_scan_every: days after which a load is a full scan by itself, up to a million; 0 for never. 7 when not set.
+        deleted_runs: what becomes of runs that were deleted at the service: `flag`, the default, sets `_deleted_at`,
+            `remove` takes their rows out of all tables, `ignore` does nothing.
         api_key: the LlamaCloud key; `LLAMA_CLOUD_API_KEY` is read when dlt's secrets have none.
-        base_url: the service's address; `LLAMA_CLOUD_BASE_URL`, then North America, when it is not set.
-        project_id: passed to the API where it takes one, as is `organization_id`.
+        base_url: the service's address, https (http for localhost only); `LLAMA_CLOUD_BASE_URL`, then North America,
+            https://api.cloud.llamaindex.ai, when it is not set.
+        project_id: passed to the API where it takes one, as is `organization_id`; the key's own when not set.
         organization_id: see `project_id`.
         requests_per_minute: the organisation's rate limit, for example 20 for a free account; no limit when not set.
-        max_concurrency: requests under way at once.
-        timeout: seconds without a byte before a request is tried again.
-        max_tries: tries that a request gets before the load fails.
-        max_wait: seconds that a request spends waiting between its tries before the load fails.
-        page_size: runs to ask for a page.
-        chunk_size: end the load after so many runs; the next one goes on from there. `load` does that until all is
-            loaded. When not set, one load has all.
+        max_concurrency: requests under way at once, 1 or more; 8 when not set.
+        timeout: seconds without a byte before a request is tried again, above 0; 60 when not set.
+        max_tries: tries that a request gets before the load fails, 1 or more; 8 when not set.
+        max_wait: seconds that a request spends waiting between its tries before the load fails, 0 or more; 600 when
+            not set.
+        page_size: runs to ask for a page, 1 or more; 100 when not set.
+        chunk_size: runs that `load` commits at a time, 1 or more. When not set, and by `pipeline.run` in any case, all
+            are committed at once.
         lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
-            `file` of a run in favour of `file_id`); one more request for up to 100 such runs.
-        data_tables: `shared` puts the data of all agents into `extraction_runs__data` and its child tables;
-            `per_agent` gives each agent tables of its own, named after it (`invoices`, `invoices__line_items`). A table
-            keeps its name when the agent is renamed.
+            `file` of a run in favour of `file_id`); one more request for up to 100 such runs. True when not set.
+        data_tables: `shared`, the default, puts the data of all agents into `extraction_runs__data` and its child
+            tables; `per_agent` gives each agent tables of its own, named after it (`invoices`, `invoices__line_items`).
+            A table keeps its name when the agent is renamed.
 
     Returns:
         Two resources: `extraction_runs`, which fills the tables of runs and their children, and `extraction_agents`.
@@ -99,93 +104,83 @@ def llama_extract(
         `forget` loads nothing but lets the next load begin anew.
 
     Raises:
-        ConfigurationError: a setting is missing or cannot be used; nothing was sent.
+        ConfigurationError: a setting is missing, misspelt or cannot be used; nothing was sent.
         LlamaExtractError: while loading; its subclasses say what went wrong.
     """
-    # One name is as good as a list of one; `None` and the empty list both mean "not asked for".
-    wanted = [agents] if isinstance(agents, str) else list(agents or [])
-    runs = checked_ids([run_ids] if isinstance(run_ids, str) else run_ids or [], "run ID")
-    jobs = checked_ids([job_ids] if isinstance(job_ids, str) else job_ids or [], "job ID")
-    if page_size < 1 or (chunk_size is not None and chunk_size < 1):
-        raise ConfigurationError("chunk_size and page_size must be at least 1")
-    if data_tables not in ("shared", "per_agent"):
-        raise ConfigurationError(f"data_tables must be 'shared' or 'per_agent', not {data_tables!r}")
-    if deleted_runs not in ("flag", "remove", "ignore"):
-        raise ConfigurationError(f"deleted_runs must be 'flag', 'remove' or 'ignore', not {deleted_runs!r}")
-    if full_scan_every < 0:
-        raise ConfigurationError(f"full_scan_every must be 0 (never) or more days, not {full_scan_every}")
+    chosen = config.read(locals())  # which are the arguments, here
     selection = Selection(
-        run_ids=runs,
-        job_ids=jobs,
-        since=checked_time(since, "since"),
-        until=checked_time(until, "until"),
-        full_scan=full_scan,
-        full_scan_every=full_scan_every,
-        deleted_runs=deleted_runs,
-        data_tables=data_tables,
-        page_size=page_size,
-        chunk_size=chunk_size,
-        concurrency=max_concurrency,
-        lookup_files=lookup_files,
+        run_ids=chosen["run_ids"],
+        job_ids=chosen["job_ids"],
+        since=chosen["since"],
+        until=chosen["until"],
+        full_scan=chosen["full_scan"],
+        full_scan_every=chosen["full_scan_every"],
+        deleted_runs=chosen["deleted_runs"],
+        data_tables=chosen["data_tables"],
+        page_size=chosen["page_size"],
+        chunk_size=chosen["chunk_size"],
+        concurrency=chosen["max_concurrency"],
+        lookup_files=chosen["lookup_files"],
     )
     if selection.since and selection.until and selection.since >= selection.until:
         raise ConfigurationError("since must be before until")
-    if selection.windowed and full_scan:
+    if selection.windowed and selection.full_scan:
         raise ConfigurationError("full_scan reads all runs: leave out since and until")
-    key = api_key or own_setting("api_key") or os.environ.get("LLAMA_CLOUD_API_KEY")
-    if not key:
+    if not chosen["api_key"]:
         raise ConfigurationError(
             "no API key: set LLAMA_CLOUD_API_KEY, or api_key under [sources.llama_extract] in .dlt/secrets.toml"
         )
-    url = base_url or own_setting("base_url") or os.environ.get("LLAMA_CLOUD_BASE_URL") or settings.BASE_URL
-    project = project_id or own_setting("project_id")
-    organization = organization_id or own_setting("organization_id")
 
     def connect(budget: RequestBudget) -> LlamaCloudClient:
         return LlamaCloudClient(
-            key,
-            url,
-            project_id=project,
-            organization_id=organization,
-            max_concurrency=max_concurrency,
-            timeout=timeout,
-            max_tries=max_tries,
-            max_wait=max_wait,
+            chosen["api_key"],
+            chosen["base_url"],
+            project_id=chosen["project_id"],
+            organization_id=chosen["organization_id"],
+            max_concurrency=chosen["max_concurrency"],
+            timeout=chosen["timeout"],
+            max_tries=chosen["max_tries"],
+            max_wait=chosen["max_wait"],
             budget=budget,
         )
 
-    connect(RequestBudget(requests_per_minute))  # so that a setting that cannot be used is reported before a run starts
+    def new_budget() -> RequestBudget:
+        return RequestBudget(chosen["requests_per_minute"])
+
+    connect(new_budget())  # so that a setting that cannot be used is reported before a run starts
     syncs: dict[str, Sync] = {}
 
     def sync() -> Sync:
         """What the resources share: one sync for a load package, and for the next ones until it is complete."""
         load_id = current_load_id()
         if load_id not in syncs or not load_id:
-            under_way = [sync for sync in syncs.values() if not sync.complete]
+            under_way = [sync for sync in syncs.values() if sync.goes_on]
             syncs.clear()
-            budget = RequestBudget(requests_per_minute)
-            syncs[load_id] = under_way[0] if under_way else Sync(connect, budget, selection, wanted)
+            budget = new_budget()
+            syncs[load_id] = under_way[0] if under_way else Sync(connect, budget, selection, chosen["agents"])
         return syncs[load_id]
 
     @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents() -> Iterator[Any]:
         shared, loaded = sync(), dlt.current.resource_state().setdefault("loaded", {})
+        shared.prepare(dlt.current.source_schema(), dlt.current.resource_state(RUNS))
         for agents in shared.agents():
             changed = [agent for agent in agents if loaded.get(agent.id) != agent.content_hash]
             for table in shared.tables(dlt.current.source_schema()).agent_rows([agent.raw for agent in changed]):
-                shared.count_rows(table)
-                yield from as_items(table)
+                yield from as_items(shared.finish(table))
             loaded.update({agent.id: agent.content_hash for agent in changed})
             dlt.current.resource_metrics().update(shared.metrics())
 
     @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")
     def extraction_runs() -> Iterator[Any]:
         shared, schema, state = sync(), dlt.current.source_schema(), dlt.current.resource_state()
-        for batch in shared.batches(state.get("agents", {}), schema):
+        shared.prepare(schema, state)
+        for batch in shared.batches(state.get("agents", {})):
             for table in batch.tables(schema, state):
                 yield from as_items(table)
             dlt.current.resource_metrics().update(shared.metrics())
             del batch  # before the next one is there
+        dlt.current.resource_metrics().update(shared.metrics())
 
     @dlt.resource(selected=False)
     def sync_plan() -> Iterator[AgentPlan]:
