@@ -27,8 +27,7 @@ def ours(base_url: str, api_key: str, folder: Path) -> None:
     from llama_extract_dlt.settings import CHUNK_SIZE
 
     pipeline = dlt.pipeline("bench", destination=_duckdb(folder), dataset_name=DATASET)
-    for _ in load(pipeline, llama_extract(api_key=api_key, base_url=base_url, chunk_size=CHUNK_SIZE)):
-        pass
+    load(pipeline, llama_extract(api_key=api_key, base_url=base_url, chunk_size=CHUNK_SIZE))
 
 
 def rest_api(base_url: str, api_key: str, folder: Path) -> None:

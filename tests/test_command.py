@@ -333,10 +333,10 @@ def test_a_load_that_failed_is_made_good_by_the_next(
         if place == "warehouse":
             connection.execute(f"create table {table} (_run_id varchar, id integer)")  # no room for a UUID
         else:
-            cloud.fail(times=None, path="/runs", skip=2, kind="not_json")
+            cloud.fail(times=None, path="/runs", skip=2, status=401)
     code, out, err = command(SOURCES__LLAMA_EXTRACT__CHUNK_SIZE="2")
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert ("Conversion Error" if place == "warehouse" else "what is not the API's") in err
+    assert ("Conversion Error" if place == "warehouse" else "check api_key") in err
     cloud.heal()
     with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
         if place == "warehouse":

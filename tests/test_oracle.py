@@ -127,7 +127,7 @@ def test_deep_nesting_and_long_keys_are_as_with_dlt() -> None:
     deep: Any = {"leaf": 1}
     for level in range(20):
         deep = {"down": [deep, {"level": level}]} if level % 2 else {"in": deep}
-    long = {"k" * 300: {"v" * 300: [{"x" * 300: 1}, "text"]}}
+    long = {"k" * 80: {"v" * 80: [{"x" * 600: 1}, "text"]}, "y" * 600: 2}  # a table is a file, with up to 200 bytes
     sides = Sides()
     assert list(disagreements(sides, [deep, long])) == []
     short = Sides(max_length=63)

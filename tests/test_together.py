@@ -5,7 +5,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def test_a_load_into_a_duckdb_file_keeps_out_the_command_and_other_programs(
             program = dlt.pipeline("program", destination=destination, dataset_name="llama_extract")
             source = llama_extract(api_key=another_cloud.api_key, base_url=another_cloud.base_url)
             with pytest.raises(LlamaExtractError, match="another load into the dataset llama_extract is at work"):
-                next(load(program, source))
+                load(program, source)
         assert outcome(first) == (0, "", "")
         assert another_cloud.requests == []
     assert_whole(machine.warehouse())
@@ -141,34 +141,35 @@ def test_of_loads_that_start_together_one_loads_and_the_others_say_so_or_find_no
     assert_whole(PostgresWarehouse(cloud, url))
 
 
-def begun(cloud: Emulator, name: str, url: str, dataset: str) -> Any:
-    """A load with a package of the first runs done and the rest to come, by a program of that name."""
-    pipeline = dlt.pipeline(name, destination=dlt.destinations.postgres(url), dataset_name=dataset)
-    packages = load(pipeline, llama_extract(api_key=cloud.api_key, base_url=cloud.base_url, chunk_size=4))
-    next(packages)
-    return closing(packages)
+def load_within(cloud: Emulator, *places: tuple[str, str]) -> int:
+    """Loads into a dataset, and into the next one when the first package is done. How many packages in all."""
+    if not places:
+        return 0
+    (url, dataset), *rest = places
+    pipeline = dlt.pipeline(f"program_{len(rest)}", destination=dlt.destinations.postgres(url), dataset_name=dataset)
+    inner: list[int] = []
+
+    def on_package(_: Any) -> None:
+        if not inner:
+            inner.append(load_within(cloud, *rest))
+            pipeline.activate()
+
+    source = llama_extract(api_key=cloud.api_key, base_url=cloud.base_url, chunk_size=4)
+    return len(load(pipeline, source, on_package=on_package)) + inner[0]
 
 
 def test_loads_into_other_datasets_do_not_keep_each_other_out(cloud: Emulator, url: str) -> None:
-    with begun(cloud, "one", url, "llama_extract"), begun(cloud, "two", url, "other"):
-        pass
+    assert load_within(cloud, (url, "llama_extract"), (url, "other")) == 3 + 3
 
 
 def test_loads_into_other_databases_do_not_keep_each_other_out(cloud: Emulator, server: PostgresServer) -> None:
-    with (
-        begun(cloud, "one", server.database(), "llama_extract"),
-        begun(cloud, "two", server.database(), "llama_extract"),
-    ):
-        pass
+    places = [(server.database(), "llama_extract"), (server.database(), "llama_extract")]
+    assert load_within(cloud, *places) == 3 + 3
 
 
 def test_a_dataset_is_the_same_however_its_name_is_spelt(cloud: Emulator, url: str) -> None:
-    with (
-        begun(cloud, "one", url, "llama_extract"),
-        pytest.raises(LlamaExtractError, match="is at work"),
-        begun(cloud, "two", url, "LlamaExtract"),
-    ):
-        pass
+    with pytest.raises(LlamaExtractError, match="is at work"):
+        load_within(cloud, (url, "llama_extract"), (url, "LlamaExtract"))
 
 
 def test_a_load_that_was_killed_keeps_nobody_out(cloud: Emulator, tmp_path: Path, url: str) -> None:

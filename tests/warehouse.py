@@ -39,8 +39,7 @@ class Warehouse:
         arguments = {"api_key": self.cloud.api_key, "base_url": self.cloud.base_url} | arguments
         self._rows.clear()
         source = llama_extract(**arguments)
-        for _ in load(self.pipeline, source):
-            pass
+        load(self.pipeline, source)
         return source.resources["extraction_runs"].custom_metrics
 
     def forget(self) -> None:
@@ -252,7 +251,7 @@ def parse_json(text: str | None) -> Any:
 # ── runs as a whole ───────────────────────────────────────────────────────────────────────────────────────────────
 
 METADATA = "extraction_runs__field_metadata"
-TECHNICAL = {"data_schema_hash", "_content_hash", "_dlt_load_id", "_deleted_at", "_deleted"}
+TECHNICAL = {"data_schema_hash", "_content_hash", "_child_rows", "_dlt_load_id", "_deleted_at", "_deleted"}
 
 
 def loaded_runs(warehouse: Warehouse) -> dict[str, Row]:

@@ -7,17 +7,20 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TypeVar
+
+import msgspec
 
 from . import settings
 from .chunks import Agent, Chunk, Given, Selection
 from .client import LlamaCloudClient, RunPage
-from .exceptions import NotFoundError, PermissionDeniedError
+from .exceptions import InvalidRequestError, LlamaExtractError, NotFoundError, PermissionDeniedError, is_fatal, refuses
 from .holdings import Holdings
 from .paging import Item, Listing, Page, item_key
 from .runs import Rejected, Run, read_run
-from .watermarks import AgentState, Rest, Verdict, horizon_of
+from .watermarks import AgentState, Rest, Verdict, horizon_of, written_hash
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -30,6 +33,7 @@ class AgentRuns:
         state: what is known of the agent's runs; what it is in the end is what to remember.
         reading: what is being read: `the newest` runs, `the rest` of an unfinished load, or `all`.
         scanned: whether the whole list was read.
+        gone: runs that the list left out: `settle` finds out whether they are deleted.
     """
 
     def __init__(
@@ -45,6 +49,7 @@ class AgentRuns:
         self.state = state
         self.reading = "the newest"
         self.scanned = False
+        self.gone: list[str] = []
         self._client = client
         self._selection = selection
         self._holdings = holdings
@@ -53,31 +58,76 @@ class AgentRuns:
         self._agent = agent
         self._where = f"agent {agent.name!r}"
         self._trusted = True
+        self._gave_up = False
 
-    async def read(self, first: RunPage) -> AsyncGenerator[Chunk, None]:
-        """What is found; `first` is the first page of the agent's run list.
+    async def read(self, first: RunPage | LlamaExtractError) -> AsyncGenerator[Chunk, None]:
+        """What is found; `first` is the first page of the agent's run list, or what went wrong with it.
 
         An agent whose runs the service refuses to show is reported as such. Its state stays as it was.
         """
         yield self._count(Counter(requests=1))
         try:
+            if isinstance(first, LlamaExtractError) and (refuses(first) or isinstance(first, InvalidRequestError)):
+                raise first
             async for chunk in self._read(first):
                 yield chunk
-        except (PermissionDeniedError, NotFoundError) as error:
+        except LlamaExtractError as error:
+            if is_fatal(error):
+                raise
             yield Chunk(unreadable={self._agent.id: str(error)})
 
-    async def _read(self, first: RunPage) -> AsyncIterator[Chunk]:
+    async def settle(self) -> AsyncGenerator[Chunk, None]:
+        """Deletes what the list left out, as far as it is gone when it is asked for by its ID.
+
+        It belongs to the end of a sync, when the runs that have moved to other agents have been read.
+        """
+        new = self.state.copy()
+        new.full_scan_at = self._now
+        try:
+            confirmed = Confirmed()
+            async for chunk in self._confirm(new, confirmed):
+                yield chunk
+        except LlamaExtractError as error:
+            if is_fatal(error):
+                raise
+            yield Chunk(unreadable={self._agent.id: str(error)})
+            return
+        if confirmed.alive:
+            yield self._incomplete([confirmed.doubt()], new)
+            return
+        yield self._delete(confirmed.gone, new)
+        yield self._remember(new)
+
+    async def _confirm(self, new: AgentState, confirmed: Confirmed) -> AsyncIterator[Chunk]:
+        async with AsyncExitStack() as stack:
+            candidates = [run_id for run_id in self.gone if run_id not in self._given]
+            answers = confirmed.ask(self._client, self._item, self._agent.id, candidates, self._selection, stack)
+            async for item in answers:
+                chunk = self._count(Counter(requests=1))
+                if item is not None and item.agent_id != self._agent.id:
+                    self._take(item, "updated", new, chunk)
+                yield chunk
+        if confirmed.gone:
+            # A service that does not show the agent's runs does not show the single ones either.
+            await self._client.list_runs(self._agent.id, skip=0, limit=1)
+            yield self._count(Counter(requests=1))
+
+    async def _read(self, first: RunPage | LlamaExtractError) -> AsyncIterator[Chunk]:
         if self._selection.windowed:
             self.reading = "all"
             async for chunk in self._window(first):
                 yield chunk
             return
+        if self._moves:
+            # Part of the runs will be in other tables: until all are, whatever is set then counts as another setting.
+            yield Chunk(states={self._agent.id: msgspec.structs.replace(self.state, data_tables="").dump()})
         if self.state.rest is not None and not self._selection.full_scan and not self._moves:
+            yield self._newest(first)
             self.reading, whole = "the rest", self.state.rest.until is None
             async for chunk in self._scan(None, self.state.rest) if whole else self._look(None, self.state.rest):
                 yield chunk
-            if self.state.rest is not None and self._trusted:
-                return  # the list changes too much to be read; what was read is not lost
+            if self._gave_up:
+                return
         if self._trusted and not self._scan_is_due():
             self.reading = "the newest"
             async for chunk in self._look(first, None):
@@ -88,6 +138,20 @@ class AgentRuns:
         async for chunk in self._scan(first, None):
             yield chunk
 
+    def _newest(self, first: RunPage | LlamaExtractError) -> Chunk:
+        """What is new on the first page: whatever becomes of an unfinished reading, that is not to wait for it.
+
+        It is not remembered: the look that follows sees it again.
+        """
+        chunk = Chunk()
+        for place, raw in enumerate(first.items if isinstance(first, RunPage) else ()):
+            item = self._item(raw, f"{self._where}, run list at offset {place}")
+            verdict = self.state.judge(item, horizon_of(self.state.watermark)) if isinstance(item, Run) else "unchanged"
+            if isinstance(item, Run) and verdict != "unchanged" and item.id not in self._given:
+                self._given.give(item, chunk)
+                chunk.counts[self._agent.id, verdict] += 1
+        return chunk
+
     @property
     def _moves(self) -> bool:
         """Whether the runs are in the warehouse in other tables than they should be."""
@@ -95,12 +159,13 @@ class AgentRuns:
 
     def _scan_is_due(self) -> bool:
         last, days = self.state.full_scan_at, self._selection.full_scan_every
-        due = last is None or bool(days and self._now - last >= timedelta(days=days))
+        # A time to come is that of a clock that was wrong.
+        due = last is None or last > self._now or bool(days and self._now - last >= timedelta(days=days))
         return self._selection.full_scan or self._moves or due
 
     # ── the newest runs ───────────────────────────────────────────────────────────────────────────────────────
 
-    async def _look(self, first: RunPage | None, rest: Rest | None) -> AsyncIterator[Chunk]:
+    async def _look(self, first: RunPage | LlamaExtractError | None, rest: Rest | None) -> AsyncIterator[Chunk]:
         """Reads from the newest run, or from where an earlier look stopped, down to what is known.
 
         That relies on the list being in newest-first order, and on its length. `_trusted` is False afterwards if the
@@ -108,6 +173,7 @@ class AgentRuns:
         """
         old = self.state
         new = old.copy()
+        committed = frozenset(rest.keys) if rest else frozenset[str]()
         until = rest.until if rest else old.watermark
         horizon = horizon_of(until)
         fetched_ahead = self._selection.concurrency if horizon is None else 0
@@ -117,7 +183,7 @@ class AgentRuns:
         async for page, items in pages:
             chunk, looked_for = Chunk(), 0
             if rest is None and page.skip == 0:
-                new.begin(page.items, page.total, self._now)
+                new.begin(page.items, page.total or 0, self._now)
             runs = [item for item in items if isinstance(item, Run)]
             if runs and order.first is None and rest is None and old.newest is not None:
                 created = runs[0].time("created_at")
@@ -125,23 +191,26 @@ class AgentRuns:
             for run in runs:
                 order.see(run)
             for item in items if order.kept else ():
+                before = item_key(item) in committed
                 if isinstance(item, Rejected):
-                    found += self._reject(item, new, chunk)
+                    found += self._reject(item, new, chunk) and not before
                     continue
                 if item.id in waiting:
                     del waiting[item.id]
                     looked_for += 1
                 verdict = old.judge(item, horizon)
-                found += verdict == "new"
+                found += verdict == "new" and not before
                 unchanged += self._take(item, verdict, new, chunk)
-            end = page.end >= page.total
+            end = page.last
             done = end or (horizon is not None and order.last is not None and order.last <= horizon)
-            self._trusted = order.kept
-            if rest is None and done:
+            self._trusted = order.kept and not (listing.went_back and rest is not None) and not listing.problems
+            if rest is None and done and page.total is not None:
                 # More runs than are accounted for must be somewhere below. Fewer: some were deleted, and which
                 # ones can be told at no cost when they all stand on the first page.
                 more, fewer = page.total > old.total + found, page.total < old.total + found
                 self._trusted &= not more and not (fewer and end and page.skip == 0)
+            # What is accounted for, not what the list says it has: until all is read, nobody has compared the two.
+            new.total = old.total + found
             if self._trusted and not done:
                 chunk.states[self._agent.id] = _unfinished(new, page, order, until).dump()
             yield self._requests(listing, chunk)
@@ -149,59 +218,63 @@ class AgentRuns:
             if not self._trusted or (done and (end or looked_for < 2 or len(waiting) < 2)):
                 break
         await pages.aclose()
-        self._trusted &= listing.complete
+        self._trusted &= not listing.problems
         if not self._trusted:
             return
         new.rest = None
         if rest is None:
-            async for chunk in self._by_id(list(waiting), new, lambda run: old.judge(run, None)):
+            new.total = page.total if page.total is not None else new.total
+            async for chunk in self._in_flight(list(waiting), new):
                 yield chunk
         yield self._count(Counter(unchanged=unchanged))
         yield self._remember(new)
 
-    async def _by_id(
-        self, ids: Sequence[str], new: AgentState, judge: Callable[[Run], Verdict]
-    ) -> AsyncIterator[Chunk]:
-        """Reads runs by their IDs. Those that are gone are deleted, if the service still shows the agent's runs."""
+    async def _in_flight(self, ids: Sequence[str], new: AgentState) -> AsyncIterator[Chunk]:
+        """Reads runs in flight by their IDs. Those that are gone are deleted, if the service still shows the others.
 
-        async def fetch(run_id: str) -> tuple[str, Item | None]:
-            try:
-                return run_id, read_run(await self._client.get_run(run_id), f"run {run_id}")
-            except NotFoundError:
-                return run_id, None
-
-        gone = []
+        One that cannot be read stays in flight and is reported.
+        """
+        old, missing = self.state, list[str]()
         async with AsyncExitStack() as stack:
-            async for run_id, item in ahead(fetch, ids, self._selection.concurrency, stack):
+            async for run_id, item in ahead(self._fetch, ids, self._selection.concurrency, stack):
                 chunk = self._count(Counter(requests=1))
                 if isinstance(item, Run):
-                    chunk.counts[self._agent.id, "unchanged"] += self._take(item, judge(item), new, chunk)
-                elif item is None:
-                    gone.append(run_id)
-                else:
+                    chunk.counts[self._agent.id, "unchanged"] += self._take(item, old.judge(item, None), new, chunk)
+                elif isinstance(item, Rejected):
                     self._reject(item, new, chunk)
+                elif item is None:
+                    missing.append(run_id)
+                else:
+                    chunk.unreadable[self._agent.id] = f"its run {run_id}, which is in flight: {item}"
                 yield chunk
-        if gone:
-            await self._client.list_runs(self._agent.id, skip=0, limit=1)
-            yield self._count(Counter(requests=1))
+            if missing:
+                await self._client.list_runs(self._agent.id, skip=0, limit=1)
+                yield self._count(Counter(requests=1))
+            gone = []
+            async for run_id, item in ahead(self._fetch, missing, self._selection.concurrency, stack):
+                yield self._count(Counter(requests=1))  # asked twice: one wrong answer is not to delete a run
+                if item is None:
+                    gone.append(run_id)
             yield self._delete(gone, new)
+
+    async def _fetch(self, run_id: str) -> tuple[str, Item | LlamaExtractError | None]:
+        return run_id, await fetch_run(self._client, run_id, self._item)
 
     # ── all runs ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def _scan(self, first: RunPage | None, rest: Rest | None) -> AsyncIterator[Chunk]:
+    async def _scan(self, first: RunPage | LlamaExtractError | None, rest: Rest | None) -> AsyncIterator[Chunk]:
         """Reads all runs, or all from where an earlier scan stopped, and compares them with the warehouse."""
         old = self.state
         new = old.copy() if rest else AgentState(rejected=list(old.rejected), data_tables=self._selection.data_tables)
+        await asyncio.to_thread(self._holdings.inspect)
         known = await asyncio.to_thread(self._holdings.runs_of_agent, self._agent.id)
-        if self._moves:
-            known.outdate()
         listing, order = self._listing(first, self._selection.concurrency), _Order()
         pages, waiting = self._pages(listing, rest), dict.fromkeys(old.in_flight)
         begun = rest is not None
         async for page, items in pages:
             chunk = Chunk()
             if not begun:
-                new.begin(page.items, page.total, self._now)
+                new.begin(page.items, page.total or 0, self._now)
                 begun = True
             for item in items:
                 if isinstance(item, Rejected):
@@ -210,24 +283,26 @@ class AgentRuns:
                     order.see(item)
                     waiting.pop(item.id, None)
                     chunk.counts[self._agent.id, "unchanged"] += self._take(item, known.judge(item), new, chunk)
-            if (rest is not None or old.full_scan_at is None) and page.end < page.total:
+            resumable = rest is not None or old.full_scan_at is None or self._moves
+            if resumable and not page.last and not listing.problems:
                 chunk.states[self._agent.id] = _unfinished(new, page, order, None).dump()
             yield self._requests(listing, chunk)
-        if not listing.complete:
-            yield Chunk(unreadable={self._agent.id: "its list of runs changed too much to be read whole: run again"})
+        yield self._requests(listing, Chunk())
+        if listing.problems:
+            yield self._incomplete(listing.problems, new)
             return
         self.scanned = True
-        if rest is None:
-            gone = dict.fromkeys([*known.unseen(), *waiting])
-            if listing.moved:  # what moved while it was read could have been overlooked
-                async for chunk in self._by_id(list(gone), new, known.judge):
-                    yield chunk
-            elif gone:
-                yield self._delete(gone, new)
-        new.rest, new.full_scan_at = None, self._now
+        if listing.doubtful and rest is None:
+            new.total = listing.found
+        self.gone = [] if rest else list(dict.fromkeys([*known.unseen(), *waiting]))
+        # What the list left out is asked for when all agents have been read; until then the scan is not done.
+        new.rest, new.full_scan_at = None, old.full_scan_at if self.gone else self._now
+        for run_id in self.gone:
+            if run_id in old.in_flight:
+                new.in_flight[run_id] = old.in_flight[run_id]
         yield self._remember(new)
 
-    async def _window(self, first: RunPage) -> AsyncIterator[Chunk]:
+    async def _window(self, first: RunPage | LlamaExtractError) -> AsyncIterator[Chunk]:
         """Reads all runs, and takes those that changed within the window. Nothing is remembered."""
         since, until = self._selection.since, self._selection.until
         known = await asyncio.to_thread(self._holdings.runs_of_agent, self._agent.id)
@@ -242,13 +317,27 @@ class AgentRuns:
                 if changed and (since is None or changed >= since) and (until is None or changed < until):
                     chunk.counts[self._agent.id, "unchanged"] += self._take(item, known.judge(item), forgotten, chunk)
             yield self._requests(listing, chunk)
+        chunk = self._requests(listing, Chunk())
+        if listing.problems:
+            chunk.unreadable[self._agent.id] = "; ".join(listing.problems)
+        yield chunk
 
     # ── pages and runs ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _listing(self, first: RunPage | None, ahead: int = 0) -> Listing:
-        size = self._selection.page_size
-        wanted = self._given.room
-        return Listing(self._client, self._agent.id, self._where, size, first=first, ahead=ahead, wanted=wanted)
+    def _listing(self, first: RunPage | LlamaExtractError | None, ahead: int = 0) -> Listing:
+        return Listing(
+            self._client,
+            self._agent.id,
+            self._where,
+            self._selection.page_size,
+            read=self._item,
+            first=first,
+            ahead=ahead,
+            wanted=self._given.room,
+        )
+
+    def _item(self, raw: bytes, position: str) -> Item:
+        return read_item(raw, position, self._selection)
 
     async def _pages(self, listing: Listing, rest: Rest | None) -> AsyncGenerator[tuple[Page, list[Item]], None]:
         """Pages, each with those of its items that were on none before."""
@@ -270,7 +359,9 @@ class AgentRuns:
         """Remembers the run, and loads and counts it unless it is unchanged: whether to count it as that."""
         again = run.id in self._given
         outdated = verdict != "unchanged" and not self._given.give(run, chunk)
-        if verdict != "unchanged" and not again:
+        if verdict == "incomplete" and not again:
+            chunk.only_with_file.add(run.id)  # counted when its file has been looked up
+        elif verdict != "unchanged" and not again:
             chunk.counts[self._agent.id, verdict] += 1
         new.remember(run, self._now, outdated=outdated)
         return verdict == "unchanged" and not again
@@ -291,6 +382,19 @@ class AgentRuns:
             if self._selection.deleted_runs != "ignore":
                 chunk.deleted.append((run_id, self._agent.id))
                 chunk.counts[self._agent.id, "deleted"] += 1
+        return chunk
+
+    def _incomplete(self, problems: Sequence[str], new: AgentState) -> Chunk:
+        """Reports why not all could be read. The next sync reads everything again, and runs in flight until then."""
+        self._gave_up = True
+        kept = self.state.copy()
+        kept.in_flight |= new.in_flight
+        kept.rejected = new.rejected
+        kept.rest = kept.full_scan_at = None
+        if not kept.data_tables:
+            kept.data_tables = new.data_tables
+        chunk = self._remember(kept)
+        chunk.unreadable[self._agent.id] = "; ".join(problems)
         return chunk
 
     def _remember(self, new: AgentState) -> Chunk:
@@ -330,16 +434,86 @@ def _unfinished(new: AgentState, page: Page, order: _Order, until: datetime | No
     return state
 
 
+@dataclass(slots=True)
+class Confirmed:
+    """What runs that a list leaves out are, when they are asked for by their ID."""
+
+    gone: list[str] = field(default_factory=list)
+    """Those that are deleted, the ones that were not asked for included where the asked ones leave no doubt."""
+    alive: list[str] = field(default_factory=list)
+    """Those that are there, and of the agent whose list leaves them out."""
+
+    async def ask(
+        self,
+        client: LlamaCloudClient,
+        read: Callable[[bytes, str], Item],
+        agent_id: str,
+        candidates: Sequence[str],
+        selection: Selection,
+        stack: AsyncExitStack,
+    ) -> AsyncIterator[Run | None]:
+        """Asks for the candidates, all while they are few, else a sample of them; gives what each request found."""
+        count = min(len(candidates), settings.CONFIRMED_DELETIONS)
+        asked = [candidates[place * len(candidates) // count] for place in range(count)]
+
+        async def fetch(run_id: str) -> tuple[str, Item | LlamaExtractError | None]:
+            return run_id, await fetch_run(client, run_id, read)
+
+        missing, unsure = list[str](), False
+        async for run_id, item in ahead(fetch, asked, selection.concurrency, stack):
+            if item is None:
+                missing.append(run_id)
+            elif isinstance(item, Run) and item.agent_id != agent_id:
+                unsure = True  # it has moved, so others may have, too
+            elif isinstance(item, LlamaExtractError):
+                unsure = True
+            else:
+                self.alive.append(run_id)
+            yield item if isinstance(item, Run) else None
+        self.gone = missing if unsure or len(asked) == len(candidates) else list(candidates)
+
+    def doubt(self) -> str:
+        """Why nothing was deleted."""
+        return (
+            f"its list of runs leaves out runs that are there ({len(self.alive)} of those asked for, "
+            f"{self.alive[0]} for one): nothing was taken for deleted"
+        )
+
+
+async def fetch_run(
+    client: LlamaCloudClient, run_id: str, read: Callable[[bytes, str], Item]
+) -> Item | LlamaExtractError | None:
+    """The run with this ID; None if there is none, the error if it cannot be read but others may be."""
+    try:
+        return read(await client.get_run(run_id), f"run {run_id}")
+    except NotFoundError:
+        return None
+    except LlamaExtractError as error:
+        if is_fatal(error) or isinstance(error, PermissionDeniedError):
+            raise
+        return error
+
+
+def read_item(raw: bytes, position: str, selection: Selection) -> Item:
+    """An item as a run whose `content_hash` says how it will be written, too."""
+    item = read_run(raw, position)
+    if isinstance(item, Run):
+        item.content_hash = written_hash(item.content_hash, selection.data_table(item.agent_id))
+    return item
+
+
 async def first_pages(
     client: LlamaCloudClient, selection: Selection, stack: AsyncExitStack
-) -> AsyncIterator[tuple[Agent, RunPage | str]]:
-    """The agents, each with the first page of its runs, or with what the service says if it does not show them."""
+) -> AsyncIterator[tuple[Agent, RunPage | LlamaExtractError]]:
+    """The agents, each with the first page of its runs, or with what went wrong with it."""
 
-    async def fetch(agent: Agent) -> tuple[Agent, RunPage | str]:
+    async def fetch(agent: Agent) -> tuple[Agent, RunPage | LlamaExtractError]:
         try:
             return agent, await client.list_runs(agent.id, skip=0, limit=selection.page_size)
-        except (PermissionDeniedError, NotFoundError) as error:
-            return agent, str(error)
+        except LlamaExtractError as error:
+            if is_fatal(error):
+                raise
+            return agent, error
 
     async for fetched in ahead(fetch, selection.agents, selection.concurrency, stack):
         yield fetched

@@ -15,13 +15,13 @@ from typing import Any, TypeVar
 import msgspec
 
 from . import settings
-from .agent_runs import AgentRuns, ahead, first_pages
+from .agent_runs import AgentRuns, Confirmed, ahead, first_pages, read_item
 from .chunks import Agent, Chunk, Given, Selection
 from .client import LlamaCloudClient
-from .exceptions import ConfigurationError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from .exceptions import ConfigurationError, LlamaExtractError, NotFoundError, is_fatal
 from .holdings import Holdings
 from .runs import Rejected, Run, read_run
-from .watermarks import AgentState
+from .watermarks import AgentState, without_file
 
 _logger = logging.getLogger(__name__)
 _R = TypeVar("_R")
@@ -52,15 +52,17 @@ def checked_time(given: object, what: str) -> datetime | None:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-async def read_agents(client: LlamaCloudClient) -> list[Agent]:
-    """All agents of the project, the default ones included."""
-    agents = []
+async def read_agents(client: LlamaCloudClient) -> tuple[list[Agent], list[Rejected]]:
+    """All agents of the project, the default ones included, and what was none."""
+    agents, rejected = list[Agent](), list[Rejected]()
     for raw in await client.list_agents(include_default=True):
         item = read_run(raw, "the list of agents")
         if isinstance(item, Run):
             name, project = item.text("name") or "", item.text("project_id") or ""
             agents.append(Agent(item.id, name, project, raw, item.content_hash))
-    return agents
+        else:
+            rejected.append(item)
+    return agents, rejected
 
 
 def select_agents(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]:
@@ -131,38 +133,42 @@ class ChangeReader:
     async def _found(self, stack: AsyncExitStack) -> AsyncIterator[Chunk]:
         selection = self._selection
         for get, ids, what in (
-            (self._client.get_run, selection.run_ids, "run"),
-            (self._client.get_run_by_job, selection.job_ids, "job"),
+            (self._client.get_run, selection.run_ids or (), "run"),
+            (self._client.get_run_by_job, selection.job_ids or (), "job"),
         ):
             async for chunk in self._by_id(get, ids, what, stack):
                 yield chunk
+        unsettled = []
         async for agent, first in first_pages(self._client, selection, stack):
-            if isinstance(first, str):
-                yield Chunk(unreadable={agent.id: first}, counts=Counter({(agent.id, "requests"): 1}))
-                continue
             state = AgentState.load(self._states.get(agent.id, {}))
             runs = AgentRuns(self._client, selection, self._holdings, self._given, self._now, agent, state)
             async for chunk in runs.read(first):
                 yield chunk
             self._scanned |= runs.scanned
+            if runs.gone:
+                unsettled.append(runs)
+        for runs in unsettled:
+            async for chunk in runs.settle():
+                yield chunk
         if selection.whole_project and self._scanned and selection.deleted_runs != "ignore":
-            async for chunk in self._vanished():
+            async for chunk in self._vanished(stack):
                 yield chunk
         if self._scanned:
-            orphans = await asyncio.to_thread(self._holdings.orphans)
-            # What this sync has given may be on its way there.
-            yield Chunk(orphans=[run_id for run_id in orphans if run_id not in self._given])
+            # What this sync has given is on its way there.
+            yield Chunk(orphans=[run_id for run_id in self._holdings.orphans if run_id not in self._given])
 
     async def _by_id(
         self, get: Callable[[str], Awaitable[bytes]], ids: Sequence[str], what: str, stack: AsyncExitStack
     ) -> AsyncIterator[Chunk]:
         """The runs with these ids (run or job ids, as `get` takes them). No state is kept of them."""
 
-        async def fetch(wanted: str) -> Run | Rejected | str:
+        async def fetch(wanted: str) -> Run | Rejected | tuple[str, LlamaExtractError]:
             try:
-                return read_run(await get(wanted), f"{what} {wanted}")
-            except NotFoundError:
-                return wanted
+                return read_item(await get(wanted), f"{what} {wanted}", self._selection)
+            except LlamaExtractError as error:
+                if is_fatal(error):
+                    raise
+                return wanted, error
 
         chunk, runs = Chunk(), list[Run]()
 
@@ -171,7 +177,10 @@ class ChangeReader:
             for run in runs:
                 verdict = known.judge(run)
                 if run.id not in self._given:
-                    chunk.counts[run.agent_id, verdict] += 1
+                    if verdict == "incomplete":
+                        chunk.only_with_file.add(run.id)
+                    else:
+                        chunk.counts[run.agent_id, verdict] += 1
                     if verdict != "unchanged":
                         self._given.give(run, chunk)
             runs.clear()
@@ -183,18 +192,20 @@ class ChangeReader:
                 runs.append(found)
             elif isinstance(found, Rejected):
                 chunk.rejected.append(found)
+            elif isinstance(found[1], NotFoundError):
+                chunk.missing.append(found[0])
             else:
-                chunk.missing.append(found)
+                chunk.unreadable[found[0]] = f"{what} {found[0]}: {found[1]}"
             if len(runs) >= _ASKED_TOGETHER:
                 yield await judged()
                 chunk = Chunk()
         yield await judged()
 
-    async def _vanished(self) -> AsyncIterator[Chunk]:
+    async def _vanished(self, stack: AsyncExitStack) -> AsyncIterator[Chunk]:
         """Deletes the runs of agents that are no more.
 
         That an agent is not in the list is no proof: the key may have another project. So it must be one of this
-        project's agents, and unknown when it is asked for.
+        project's agents, and unknown when it is asked for, as must be its runs.
         """
         listed = {agent.id for agent in self._selection.agents}
         projects = {agent.project_id for agent in self._selection.agents}
@@ -202,39 +213,94 @@ class ChangeReader:
         for agent_id, project in held.items():
             if agent_id in listed or project not in projects:
                 continue
-            chunk = Chunk(counts=Counter({(agent_id, "requests"): 1}))
+            yield Chunk(counts=Counter({(agent_id, "requests"): 1}))
             try:
                 await self._client.get_agent(agent_id)
-            except NotFoundError:
-                known = await asyncio.to_thread(self._holdings.runs_of_agent, agent_id)
-                chunk.deleted = [(run_id, agent_id) for run_id in known.unseen()]
-                chunk.counts[agent_id, "deleted"] = len(chunk.deleted)
+                continue
+            except LlamaExtractError as error:
+                if is_fatal(error):
+                    raise
+                if not isinstance(error, NotFoundError):
+                    continue
+            known = await asyncio.to_thread(self._holdings.runs_of_agent, agent_id)
+            candidates, confirmed = [run_id for run_id in known.unseen() if run_id not in self._given], Confirmed()
+
+            def read(raw: bytes, position: str) -> Run | Rejected:
+                return read_item(raw, position, self._selection)
+
+            try:
+                async for item in confirmed.ask(self._client, read, agent_id, candidates, self._selection, stack):
+                    chunk = Chunk(counts=Counter({(agent_id, "requests"): 1}))
+                    if item is not None and item.agent_id != agent_id and self._given.give(item, chunk):
+                        chunk.counts[item.agent_id, "updated"] += 1
+                    yield chunk
+            except LlamaExtractError as error:
+                if is_fatal(error):
+                    raise
+                yield Chunk(unreadable={agent_id: str(error)})
+                continue
+            if confirmed.alive:
+                reason = f"the agent is not there, but its run {confirmed.alive[0]} is: nothing was taken for deleted"
+                yield Chunk(unreadable={agent_id: reason})
+                continue
+            chunk = Chunk(deleted=[(run_id, agent_id) for run_id in confirmed.gone])
+            chunk.counts[agent_id, "deleted"] = len(chunk.deleted)
+            if len(confirmed.gone) == len(candidates):
                 chunk.states[agent_id] = None
-            except (PermissionDeniedError, InvalidRequestError):
-                pass
             yield chunk
 
     async def _described(self, batch: Chunk) -> Chunk:
-        """The batch, whose runs that have a `file_id` but no `file` (which is deprecated) get that file's record."""
+        """The batch with what else must be known to write it: its runs' former agents, and the records of their files.
+
+        Runs that have a `file_id` but no `file` (which is deprecated) get that file's record. Where there is none, the
+        hash says so; a run that is only there for its file is left out then.
+        """
         nameless: dict[str, list[Run]] = {}
-        for run in batch.runs if self._selection.lookup_files else ():
+        for run in batch.runs:
             file_id = run.text("file_id")
             if file_id and bytes(run.fields.get("file", b"null")) == b"null":
                 nameless.setdefault(file_id, []).append(run)
-        if not nameless:
-            return batch
-        try:
-            records = await self._client.list_files(nameless)
-        except (PermissionDeniedError, NotFoundError, InvalidRequestError) as error:
-            # The endpoint is a beta. Without it the runs are still worth loading; their `file_id` stays.
-            _logger.warning("%d runs are loaded without their file's record: %s", len(nameless), error)
-            return batch
-        for record in records:
-            item = read_run(record, "the list of files")
-            if isinstance(item, Run):
-                for run in nameless.get(item.id, nameless.get(item.id.removeprefix("dfl-"), [])):
+        records = await self._file_records(list(nameless)) if self._selection.lookup_files and nameless else {}
+        for file_id, runs in nameless.items():
+            record = records.get(file_id)
+            for run in runs:
+                if record is None:
+                    run.content_hash = without_file(run.content_hash)
+                else:
                     run.fields["file"] = msgspec.Raw(record)
+        kept = []
+        for run in batch.runs:
+            if run.id in batch.only_with_file:
+                found = records.get(run.text("file_id") or "") is not None
+                batch.counts[run.agent_id, "updated" if found else "unchanged"] += 1
+                if not found:
+                    continue
+            kept.append(run)
+        batch.runs = kept
+        if kept:
+            agents = await asyncio.to_thread(self._holdings.agents_of, [run.id for run in kept])
+            batch.moved = {run.id: agents[run.id] for run in kept if agents.get(run.id, run.agent_id) != run.agent_id}
         return batch
+
+    async def _file_records(self, file_ids: Sequence[str]) -> dict[str, bytes]:
+        """The records of files by their id, as far as they can be had: without them runs are still worth loading."""
+        found: dict[str, bytes] = {}
+        for start in range(0, len(file_ids), settings.FILES_PER_REQUEST):
+            asked = file_ids[start : start + settings.FILES_PER_REQUEST]
+            try:
+                records = await self._client.list_files(asked)
+            except LlamaExtractError as error:  # the endpoint is a beta
+                if is_fatal(error):
+                    raise
+                _logger.warning("the runs of %d files are loaded without the files' records: %s", len(asked), error)
+                continue
+            for record in records:
+                item = read_run(record, "the list of files")
+                if isinstance(item, Run):
+                    for file_id in (item.id, item.id.removeprefix("dfl-")):
+                        if file_id in asked:
+                            found[file_id] = record
+        return found
 
 
 async def read_ahead(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -29,8 +29,9 @@ class Selection:
     """What a sync is to read, and how."""
 
     agents: Sequence[Agent] = ()
-    run_ids: Sequence[str] = ()
-    job_ids: Sequence[str] = ()
+    run_ids: Sequence[str] | None = None
+    """None when runs were not asked for by ID; an empty list asks for none. So do `job_ids`."""
+    job_ids: Sequence[str] | None = None
     whole_project: bool = False
     """Whether `agents` are all there are."""
     since: datetime | None = None
@@ -46,6 +47,8 @@ class Selection:
     """Runs to commit together; None for all."""
     concurrency: int = settings.MAX_CONCURRENCY
     lookup_files: bool = True
+    data_table: Callable[[str], str] = lambda _: "extraction_runs__data"
+    """The table for the data of an agent's runs, by the agent's id."""
 
     @property
     def windowed(self) -> bool:
@@ -65,8 +68,12 @@ class Chunk:
     """Ids of runs that are gone at the service, with their agents' ids."""
     orphans: list[str] = field(default_factory=list)
     """Ids of runs of which the warehouse has rows in child tables only."""
+    moved: dict[str, str] = field(default_factory=dict)
+    """Ids of runs that belonged to another agent when they were loaded last, with that agent's id."""
+    only_with_file: set[str] = field(default_factory=set)
+    """Ids of runs that the warehouse has but for the record of their file: worth loading if that is found."""
     unreadable: dict[str, str] = field(default_factory=dict)
-    """Agents, by id, whose runs the service does not show, with what it said."""
+    """What was set aside, with why: agents by id, and runs and jobs that were asked for by theirs."""
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     """How many runs of an agent were `new`, `updated`, `unchanged`, `deleted`, and how many `requests` it took."""
     states: dict[str, Any] = field(default_factory=dict)
@@ -84,10 +91,16 @@ class Chunk:
         self.missing += other.missing
         self.deleted += other.deleted
         self.orphans += other.orphans
-        self.unreadable |= other.unreadable
+        self.only_with_file |= other.only_with_file
+        self.set_aside(other.unreadable)
         self.counts += other.counts
         self.states |= other.states
         self.size += sum(len(item.raw) for item in other.rejected)
+
+    def set_aside(self, unreadable: Mapping[str, str]) -> None:
+        """Notes what could not be read, beside what was noted of the same thing before."""
+        for key, reason in unreadable.items():
+            self.unreadable[key] = f"{self.unreadable[key]}; {reason}" if key in self.unreadable else reason
 
 
 class Given:

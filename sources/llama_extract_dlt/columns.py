@@ -15,8 +15,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.normalizers.naming import NamingConvention
 
+from . import settings
 from .fitting import TYPES, fit
 from .keys import Int64s
+
+
+class UnfitError(ValueError):
+    """A run's data cannot be put into tables."""
+
+
+RESERVED = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_deleted"}
+RESERVED |= {"_dlt_load_id", "_content_hash", "_child_rows", "_deleted_at"}
+"""Columns that this source owns, in every table: a field of that name gets another one."""
 
 
 class Names:
@@ -38,7 +48,10 @@ class Names:
     def table(self, path: tuple[str, ...]) -> str:
         """The table of the list at `path`, a table's name first."""
         if path not in self._tables:
-            self._tables[path] = self._naming.shorten_fragments(*map(self._table_key, path))
+            name = self._naming.shorten_fragments(*map(self._table_key, path))
+            if len(name.encode()) > settings.MAX_TABLE_NAME:
+                raise UnfitError(f"the name of a table for its lists would have {len(name)} characters: {name[:40]}…")
+            self._tables[path] = name
         return self._tables[path]
 
     def beside(self, column: str, suffix: str) -> str:
@@ -105,7 +118,7 @@ class Table:
         pieces = [piece for piece in self.pieces if len(piece.runs)]
         if not pieces:
             return None
-        reserved = {name for piece in pieces for name in piece.keys}
+        reserved = RESERVED | {name for piece in pieces for name in piece.keys}
         for column, kind in self._settle(pieces, reserved).items():
             self.types.setdefault(column, kind)
         key_types = {name: array.type for piece in pieces for name, array in piece.keys.items()}

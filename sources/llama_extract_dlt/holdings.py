@@ -1,22 +1,28 @@
-"""What the warehouse has: which runs, as they were when they were loaded, and the rows of some of them."""
+"""What the warehouse has: its tables, its runs as they were loaded, and what is not as it should be."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import dlt
 import numpy as np
 import pyarrow as pa
-from dlt.common.destination.client import JobClientBase
+from dlt.common.destination.client import JobClientBase, WithStateSync
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.common.json import json
 from dlt.common.libs.pyarrow import row_tuples_to_arrow
-from dlt.destinations.exceptions import DatabaseUndefinedRelation
+from dlt.common.schema import Schema
+from dlt.common.schema.typing import TTableSchemaColumns
+from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from .runs import Run
 from .tables import RUNS, child_tables
-from .watermarks import Verdict
+from .watermarks import Verdict, without_file
 
 _IDS_PER_QUERY = 500
 _ROWS_PER_FETCH = 10_000
@@ -25,10 +31,17 @@ _ROWS_PER_FETCH = 10_000
 class Known:
     """Runs of the warehouse, 60 bytes each."""
 
-    def __init__(self, rows: Iterable[Sequence[tuple[str, str | None, bool]]] = ()) -> None:
+    def __init__(
+        self,
+        rows: Iterable[Sequence[tuple[str, str | None, bool]]] = (),
+        suspects: Collection[str] = (),
+        *,
+        files: bool = True,
+    ) -> None:
         """`rows`, in portions, are ids with content hashes and whether the run was found deleted.
 
-        The hash is None where it cannot be relied on: the load that wrote it may not have come to its end.
+        The hash is None where it cannot be relied on: the load that wrote it may not have come to its end. Nor can it
+        be for `suspects`. `files` says whether records of files are looked up.
         """
         ids: list[pa.Array] = [pa.array([], pa.string())]
         keys: list[Any] = [np.array([], dtype=np.int64)]
@@ -37,7 +50,8 @@ class Known:
         for portion in rows:
             ids.append(pa.array([run_id for run_id, _, _ in portion], pa.string()))
             keys.append(np.array([hash(run_id) for run_id, _, _ in portion], dtype=np.int64))
-            digests.append(np.array([hash(None if gone else digest) for _, digest, gone in portion], dtype=np.int64))
+            known = [None if gone or run_id in suspects else digest for run_id, digest, gone in portion]
+            digests.append(np.array([hash(digest) for digest in known], dtype=np.int64))
             deleted.append(np.array([gone for _, _, gone in portion], dtype=bool))
         all_keys = np.concatenate(keys)
         order = np.argsort(all_keys)
@@ -45,6 +59,9 @@ class Known:
         self._digests = np.concatenate(digests)[order]
         self._ids = pa.concat_arrays(ids).take(pa.array(order))
         self._seen = np.concatenate(deleted)[order]
+        self._files = files
+        twice = np.flatnonzero(self._keys[1:] == self._keys[:-1])
+        self._digests[twice] = hash(None)  # a run that is there twice is not there as it should be
 
     def judge(self, run: Run) -> Verdict:
         """Whether the warehouse has the run as it is. From then on the run counts as seen."""
@@ -52,106 +69,240 @@ class Known:
         place = int(np.searchsorted(self._keys, key))
         if place >= len(self._keys) or self._keys[place] != key:
             return "new"
-        self._seen[place] = True
-        return "unchanged" if self._digests[place] == hash(run.content_hash) else "updated"
-
-    def outdate(self) -> None:
-        """Lets no run count as unchanged."""
-        self._digests[:] = hash(None)
+        self._seen[place : int(np.searchsorted(self._keys, key, side="right"))] = True
+        digest = int(self._digests[place])
+        if digest == hash(run.content_hash):
+            return "unchanged"
+        if digest == hash(without_file(run.content_hash)):
+            return "incomplete" if self._files else "unchanged"
+        return "updated"
 
     def unseen(self) -> list[str]:
         """The ids of runs that were not seen, and not found deleted before."""
         ids: list[str] = self._ids.filter(pa.array(~self._seen)).to_pylist()
-        return ids
+        return list(dict.fromkeys(ids))
 
 
 class Holdings:
-    """Asks the warehouse. Where there is none, or none that can be asked, it seems to be empty."""
+    """Asks the warehouse. Where there is none, or none that can be asked, it seems to be empty.
 
-    def __init__(self, client: JobClientBase | None, schema: dlt.Schema | None) -> None:
-        """`schema` says which columns the table of the runs has."""
+    Attributes:
+        suspects: after `inspect`, runs whose rows are not those that were written for them.
+        orphans: after `inspect`, ids that child tables have rows of, but not the table of the runs.
+    """
+
+    def __init__(
+        self,
+        client: JobClientBase | None,
+        schema: dlt.Schema | None,
+        names: Iterable[str] = (),
+        *,
+        dropped: Iterable[str] = (),
+        emptied: Iterable[str] = (),
+    ) -> None:
+        """Takes over into `schema` what the warehouse has: its tables and columns with their types.
+
+        dlt does that by itself only where it finds a state of the same pipeline. `names` are tables that may be there
+        beside those of the schema. Those that this load will drop or empty before it loads are as good as not there.
+        """
+        self.suspects: set[str] = set()
+        self.orphans: list[str] = []
         self._client: Any = None
         self._lock = threading.Lock()
-        if isinstance(client, SqlJobClientBase) and schema is not None and RUNS in schema.tables:
-            self._client = client.sql_client
-            self._columns = dict(schema.tables[RUNS]["columns"])
-            name, quote = self._client.make_qualified_table_name, self._client.escape_column_name
-            self._table, self._loads = name(RUNS), name(schema.loads_table_name)
-            normal = schema.naming.normalize_identifier
-            columns = ("id", "extraction_agent_id", "project_id", "_content_hash", "_dlt_load_id", "_deleted_at")
-            self._names = {column: quote(normal(column)) for column in (*columns, "load_id", "status", "_run_id")}
-            self._children = [name(child) for child in child_tables(schema)]
+        self._inspected = False
+        self._files = True
+        self._absent = dict.fromkeys(dropped, True) | dict.fromkeys(emptied, False)
+        self._hidden = frozenset(self._absent)
+        self._there: set[str] = set()
+        if schema is None:
+            return
+        if not isinstance(client, SqlJobClientBase):
+            if isinstance(client, WithStateSync):
+                with client:
+                    _take_over_stored(client, schema, self._hidden)
+        elif _exists(client):
+            self._client, self._job_client = client.sql_client, client
+            self._quote, self._normal = self._client.escape_column_name, schema.naming.normalize_identifier
+            self._loads = self._name(schema.loads_table_name)
+            self._take_over(schema, names)
+            self._schema = schema
+
+    # ── tables ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take_over(self, schema: dlt.Schema, names: Iterable[str]) -> None:
+        with self._lock, self._job_client as client:
+            _take_over_stored(client, schema, self._hidden)
+            known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name]
+            for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, *names])):
+                if columns and name not in self._hidden:
+                    self._there.add(name)
+                    _complete(schema, name, columns)
+        self._runs_columns = set(schema.tables.get(RUNS, {}).get("columns", ())) if RUNS in self._there else set()
+
+    def is_absent(self, table: str) -> bool:
+        """Whether the warehouse had no such table when it was first asked."""
+        if self._client is None:
+            return False
+        if table not in self._absent:
+            self._absent[table] = table not in self._there
+            if self._absent[table]:
+                with self._lock, self._job_client as client:
+                    self._absent[table] = not any(columns for _, columns in client.get_storage_tables([table]))
+        return self._absent[table]
+
+    # ── runs ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def look_up_files(self, wanted: bool) -> None:
+        """Whether a run without the record of its file is worth another look."""
+        self._files = wanted
+
+    def inspect(self) -> None:
+        """Finds what is not as it should be, once: the children of all runs are counted, a query a sync."""
+        if self._inspected or self._client is None:
+            return
+        self._inspected = True
+        children = [name for name in child_tables(self._schema) if name in self._there]
+        if children:
+            run_id, key = self._column("_run_id"), self._column("id")
+            rows = " UNION ALL ".join(f"SELECT {run_id} FROM {self._name(child)}" for child in children)  # noqa: S608
+            counted = f"(SELECT {run_id}, COUNT(*) AS n FROM ({rows}) u GROUP BY {run_id})"  # noqa: S608
+            if self._has(RUNS):
+                query = (
+                    f"SELECT c.{run_id} FROM {counted} c "  # noqa: S608
+                    f"WHERE NOT EXISTS (SELECT 1 FROM {self._name(RUNS)} r WHERE r.{key} = c.{run_id})"
+                )
+            else:
+                query = f"SELECT c.{run_id} FROM {counted} c"  # noqa: S608
+            self.orphans = [row[0] for rows in self._fetch(query) for row in rows if row[0]]
+        else:
+            counted = None
+        self.suspects.update(self.orphans)
+        if not self._has(RUNS):
+            return
+        if "_child_rows" in self._runs_columns:
+            key, rows_column = self._column("id"), self._column("_child_rows")
+            joined = f"LEFT JOIN {counted} c ON c.{self._column('_run_id')} = r.{key}" if counted else ""
+            found = "COALESCE(c.n, 0)" if counted else "0"
+            query = f"SELECT r.{key} FROM {self._name(RUNS)} r {joined} WHERE r.{rows_column} <> {found}"  # noqa: S608
+            self.suspects.update(row[0] for rows in self._fetch(query) for row in rows)
+        query = (
+            f"SELECT r.{self._column('id')} FROM {self._name(RUNS)} r "  # noqa: S608
+            f"LEFT JOIN {self._loads} l ON l.{self._column('load_id')} = r.{self._column('_dlt_load_id')} "
+            f"WHERE l.{self._column('status')} IS NULL OR l.{self._column('status')} <> 0"
+        )
+        if {"_dlt_load_id"} <= self._runs_columns:
+            self.suspects.update(row[0] for rows in self._fetch(query) for row in rows)
 
     def runs_of_agent(self, agent_id: str) -> Known:
         """The agent's runs."""
-        return Known(self._known("extraction_agent_id", [agent_id]))
+        return Known(self._known("extraction_agent_id", [agent_id]), self.suspects, files=self._files)
 
     def runs(self, ids: Sequence[str]) -> Known:
         """Those of these runs that are there."""
-        return Known(portion for some in _portions(ids) for portion in self._known("id", some))
+        portions = (portion for some in _portions(ids) for portion in self._known("id", some))
+        return Known(portions, self.suspects, files=self._files)
+
+    def agents_of(self, ids: Sequence[str]) -> dict[str, str]:
+        """The agents that those of these runs which are there belonged to when they were loaded, by the run's id."""
+        if not self._has(RUNS) or "extraction_agent_id" not in self._runs_columns:
+            return {}
+        key, agent = self._column("id"), self._column("extraction_agent_id")
+        found: dict[str, str] = {}
+        for some in _portions(ids):
+            query = f"SELECT {key}, {agent} FROM {self._name(RUNS)} WHERE {key} IN ({_marks(some)})"  # noqa: S608
+            found |= {row[0]: row[1] or "" for rows in self._fetch(query, some) for row in rows}
+        return found
 
     def agents(self) -> dict[str, str]:
         """The agents that have runs here which were not found deleted, with their projects."""
-        if self._client is None:
+        if not self._has(RUNS):
             return {}
-        agent, project = self._names["extraction_agent_id"], self._names["project_id"]
-        query = f"SELECT DISTINCT {agent}, {project} FROM {self._table} r WHERE {self._alive()}"  # noqa: S608
-        return {row[0]: row[1] for rows in self._fetch(query, []) for row in rows if row[0]}
-
-    def orphans(self) -> list[str]:
-        """Ids that child tables have rows of, but not the table of the runs.
-
-        A load that removed a run, or loaded it for the first time, was cut off between the two.
-        """
-        if self._client is None:
-            return []
-        found: dict[str, None] = {}
-        for child in self._children:
-            run_id, key = self._names["_run_id"], self._names["id"]
-            query = (
-                f"SELECT DISTINCT c.{run_id} FROM {child} c "  # noqa: S608
-                f"WHERE NOT EXISTS (SELECT 1 FROM {self._table} r WHERE r.{key} = c.{run_id})"
-            )
-            found |= {row[0]: None for rows in self._fetch(query, []) for row in rows}
-        return list(found)
+        agent, project = self._column("extraction_agent_id"), self._column("project_id")
+        query = f"SELECT DISTINCT {agent}, {project} FROM {self._name(RUNS)} r WHERE {self._alive()}"  # noqa: S608
+        return {row[0]: row[1] for rows in self._fetch(query) for row in rows if row[0]}
 
     def rows(self, ids: Sequence[str]) -> Iterator[pa.Table]:
         """The rows of these runs as they are in the warehouse."""
-        if self._client is None:
+        if not ids or not self._has(RUNS):
             return
-        names = list(self._columns)
-        columns = ", ".join(self._client.escape_column_name(name) for name in names)
+        described = self._schema.tables[RUNS]["columns"]
+        columns = {name: described[name] for name in described if name in self._runs_columns}
+        wanted = ", ".join(map(self._quote, columns))
         for some in _portions(ids):
-            marks = ", ".join(["%s"] * len(some))
-            query = f"SELECT {columns} FROM {self._table} WHERE {self._names['id']} IN ({marks})"  # noqa: S608
+            query = f"SELECT {wanted} FROM {self._name(RUNS)} WHERE {self._column('id')} IN ({_marks(some)})"  # noqa: S608
             for rows in self._fetch(query, some):
-                yield row_tuples_to_arrow(rows, self._client.capabilities, self._columns, "UTC")
+                yield row_tuples_to_arrow(rows, self._client.capabilities, columns, "UTC")
 
     def _known(self, column: str, values: Sequence[str]) -> Iterator[list[tuple[str, str | None, bool]]]:
-        if self._client is None or not values:
+        if not values or not self._has(RUNS) or not {"id", column} <= self._runs_columns:
             return
-        n = self._names
-        marks = ", ".join(["%s"] * len(values))
+        key, load, status = self._column("id"), self._column("load_id"), self._column("status")
+        if {"_content_hash", "_dlt_load_id"} <= self._runs_columns:
+            digest = f"CASE WHEN l.{status} = 0 THEN r.{self._column('_content_hash')} END"
+            loads = f"LEFT JOIN {self._loads} l ON l.{load} = r.{self._column('_dlt_load_id')} "
+        else:
+            digest, loads = "NULL", ""
         query = (
-            f"SELECT r.{n['id']}, CASE WHEN l.{n['status']} = 0 THEN r.{n['_content_hash']} END, "  # noqa: S608
-            f"CASE WHEN {self._alive()} THEN 0 ELSE 1 END FROM {self._table} r "
-            f"LEFT JOIN {self._loads} l ON l.{n['load_id']} = r.{n['_dlt_load_id']} "
-            f"WHERE r.{n[column]} IN ({marks})"
+            f"SELECT r.{key}, {digest}, CASE WHEN {self._alive()} THEN 0 ELSE 1 END "  # noqa: S608
+            f"FROM {self._name(RUNS)} r {loads}WHERE r.{self._column(column)} IN ({_marks(values)})"
         )
         for rows in self._fetch(query, values):
             yield [(row[0], row[1], bool(row[2])) for row in rows]
 
-    def _alive(self) -> str:
-        return f"r.{self._names['_deleted_at']} IS NULL" if "_deleted_at" in self._columns else "1 = 1"
+    # ── queries ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _fetch(self, query: str, parameters: Sequence[str]) -> Iterator[list[Any]]:
-        with self._lock:
-            try:
-                with self._client as client, client.execute_query(query, *parameters) as cursor:
-                    while rows := cursor.fetchmany(_ROWS_PER_FETCH):
-                        yield rows
-            except DatabaseUndefinedRelation:
-                return  # the schema speaks of tables that somebody has dropped
+    def _has(self, table: str) -> bool:
+        return self._client is not None and table in self._there
+
+    def _name(self, table: str) -> str:
+        return str(self._client.make_qualified_table_name(table))
+
+    def _column(self, name: str) -> str:
+        return str(self._quote(self._normal(name)))
+
+    def _alive(self) -> str:
+        return f"r.{self._column('_deleted_at')} IS NULL" if "_deleted_at" in self._runs_columns else "1 = 1"
+
+    def _fetch(self, query: str, parameters: Sequence[str] = ()) -> Iterator[list[Any]]:
+        with self._lock, self._client as client, client.execute_query(query, *parameters) as cursor:
+            while rows := cursor.fetchmany(_ROWS_PER_FETCH):
+                yield rows
+
+
+def _exists(client: SqlJobClientBase) -> bool:
+    """Whether there may be something to ask: a DuckDB file is made when it is opened, which asking must not do."""
+    config: Any = client.config
+    if config.destination_type != "duckdb":
+        return True
+    database = getattr(config.credentials, "database", None)
+    return not isinstance(database, str) or database == ":memory:" or Path(database).is_file()
+
+
+def _take_over_stored(client: WithStateSync, schema: dlt.Schema, but: Collection[str]) -> None:
+    """Adds what the schema that dlt has stored in the destination knows."""
+    with suppress(DestinationUndefinedEntity):
+        if stored := client.get_stored_schema(schema.name):
+            for name, table in Schema.from_dict(json.loads(stored.schema)).tables.items():
+                if name not in but:
+                    _complete(schema, name, table["columns"], like=table)
+
+
+def _complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like: Any = None) -> None:
+    """Adds to the schema's table the columns that it lacks, and the table if that is missing."""
+    table: Any = schema.tables.get(name)
+    missing = [column for key, column in columns.items() if table is None or key not in table["columns"]]
+    if name == schema.loads_table_name or not missing:
+        return
+    added: Any = new_table(name, columns=missing)
+    if table is None and like is not None:
+        added = {**like, "columns": {column["name"]: column for column in missing}}
+    elif table is not None:
+        added = {"name": name, "columns": {column["name"]: column for column in missing}}
+    schema.update_table(added, normalize_identifiers=False)
+
+
+def _marks(values: Sequence[str]) -> str:
+    return ", ".join(["%s"] * len(values))
 
 
 def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:

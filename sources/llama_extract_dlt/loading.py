@@ -21,8 +21,10 @@ def as_items(table: LoadTable) -> Iterator[Any]:
     Arrow has no type for JSON text. Hints that disagree with the data make dlt warn at every write, so the data
     goes first, as text, and an item without data then says which columns are JSON.
     """
-    # A table that is new has nothing to merge with, and a run stands once in a load.
+    # A table that is new has nothing to merge with, and a run stands once in a sync.
     hints: dict[str, Any] = {"table_name": table.name, "write_disposition": "merge" if table.replaces else "append"}
+    if table.file_format:
+        hints["file_format"] = table.file_format
     if table.is_child:
         hints["primary_key"] = ""
         hints["merge_key"] = table.key

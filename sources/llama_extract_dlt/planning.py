@@ -12,7 +12,7 @@ from . import settings
 from .agent_runs import AgentRuns, first_pages
 from .chunks import Agent, Given, Selection
 from .client import LlamaCloudClient, RunPage
-from .exceptions import NotFoundError
+from .exceptions import LlamaExtractError, NotFoundError
 from .holdings import Holdings
 from .watermarks import AgentState
 
@@ -37,7 +37,7 @@ async def plan(
     """The agents' parts of a sync, each told from the first page of its runs."""
     async with AsyncExitStack() as stack:
         async for agent, first in first_pages(client, selection, stack):
-            if isinstance(first, str):
+            if isinstance(first, LlamaExtractError):
                 yield AgentPlan(agent.name, f"cannot be read: {first}", 0, 1, False)
             else:
                 yield await _of_agent(agent, AgentState.load(states.get(agent.id, {})), selection, now, first)
@@ -75,9 +75,9 @@ class _FirstPageOnly(LlamaCloudClient):
 
     runs = 0
 
-    async def list_runs(self, agent_id: str, *, skip: int = 0, limit: int = 0, status: str | None = None) -> RunPage:
+    async def list_runs(self, agent_id: str, **_: Any) -> RunPage:
         raise _EnoughError
 
-    async def get_run(self, run_id: str) -> bytes:
+    async def get_run(self, run_id: str, **_: Any) -> bytes:
         self.runs += 1
         raise NotFoundError(run_id)

@@ -9,7 +9,7 @@ import numpy as np
 
 from .keys import Int64s
 from .parsing import Batch, Parser
-from .runs import Parts, Run, take_apart
+from .runs import Fields, Parts, Run, take_apart
 
 
 @dataclass(slots=True)
@@ -41,10 +41,13 @@ class ReadRuns:
     runs: Sequence[Run]
     parts: list[Parts]
     alike: list[Alike]
+    fields: list[Fields]
+    """The members of each run as they came, to read it again if the runs cannot be made into tables together."""
 
 
 def read_runs(runs: Sequence[Run], parser: Parser) -> ReadRuns:
     """Takes runs apart and parses what was extracted."""
+    fields = [dict(run.fields) for run in runs]
     parts = [take_apart(run) for run in runs]
     schemas: dict[bytes, bytes] = {}
     for part in parts:
@@ -75,7 +78,7 @@ def read_runs(runs: Sequence[Run], parser: Parser) -> ReadRuns:
                 ],
             )
         )
-    return ReadRuns(runs, parts, alike)
+    return ReadRuns(runs, parts, alike, fields)
 
 
 def _as_list(text: bytes) -> bytes:

@@ -6,31 +6,32 @@ import ctypes
 import hashlib
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import dlt
 import pyarrow as pa
-from dlt.common.destination.client import WithStateSync
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.json import json
 from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
-from dlt.common.schema import Schema
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 
 from .exceptions import LlamaExtractError
-from .sync import UNFINISHED, Sync
+from .sync import DOORS, Door
 from .tables import RUNS
 
 _M_MMAP_THRESHOLD = -3  # in glibc's malloc.h
 _LARGE_BLOCK = 1024 * 1024
 
 
-def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterator[LoadInfo]:
+def load(
+    pipeline: dlt.Pipeline,
+    source: DltSource,
+    *,
+    on_package: Callable[[LoadInfo], object] | None = None,
+    **arguments: Any,
+) -> list[LoadInfo]:
     """Loads all that the source has, in packages of its `chunk_size` runs, each committed before the next.
 
     Nobody else loads into the dataset meanwhile, as long as they use this function, too: from the same machine, or with
@@ -39,34 +40,39 @@ def load(pipeline: dlt.Pipeline, source: DltSource, **arguments: Any) -> Iterato
     Args:
         pipeline: must have nothing pending; what a killed load has left behind may be in the warehouse twice.
         source: `llama_extract(...)`.
+        on_package: called with what dlt says of each package, when it is committed; an exception ends the load.
         arguments: for `pipeline.run`; `refresh` counts for the first package only.
 
-    Yields:
-        What dlt says of each package. Abandoning the iteration ends the load after the package.
+    Returns:
+        What dlt says of each package.
 
     Raises:
-        LlamaExtractError: another load is at work.
+        LlamaExtractError: another load is at work; or the source did not say that it is complete.
     """
+    infos: list[LoadInfo] = []
     with ExitStack() as stack:
         stack.enter_context(alone(pipeline))
         _keep_open(pipeline, stack)
-        stack.enter_context(_closing_syncs())
+        door = stack.enter_context(_open_door(pipeline))
         stack.enter_context(_returning_memory())
-        _take_over_schema(pipeline, source.schema.name)
         if pipeline.destination.destination_type.endswith(".duckdb"):
             # DuckDB uses all cores for one table: dlt's 20 at a time take no less time, and more memory.
             pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 2)
-        if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
-            arguments.setdefault("loader_file_format", "parquet")  # in CSV an empty text is the same as none
         if arguments.get("refresh"):
             # First what is known, then the tables: cut off in between, the next load still finds all that is missing.
             pipeline.run(source.with_resources("forget"))
         while True:
             info = pipeline.run(source, **arguments)
             info.raise_on_failed_jobs()
-            yield info
-            if (source.resources[RUNS].custom_metrics or {}).get("complete", True):
-                return
+            infos.append(info)
+            if on_package is not None:
+                on_package(info)
+            if RUNS not in source.selected_resources:
+                return infos  # the agents come in one package
+            if not door.syncs:
+                raise LlamaExtractError("the source did not say whether the load is complete: run again")
+            if door.syncs[-1].complete or door.syncs[-1].closed:
+                return infos
             arguments.pop("refresh", None)
 
 
@@ -79,15 +85,14 @@ def _keep_open(pipeline: dlt.Pipeline, stack: ExitStack) -> None:
 
 
 @contextmanager
-def _closing_syncs() -> Iterator[None]:
-    """Ends reading ahead when nothing more is loaded."""
-    syncs: list[Sync] = []
-    UNFINISHED.set(syncs)
+def _open_door(pipeline: dlt.Pipeline) -> Iterator[Door]:
+    """Lets the source know that it is loaded package after package; ends reading ahead when nothing more is loaded."""
+    door = DOORS[pipeline] = Door()
     try:
-        yield
+        yield door
     finally:
-        UNFINISHED.set(None)
-        for sync in syncs:
+        del DOORS[pipeline]
+        for sync in door.syncs:
             sync.close()
 
 
@@ -157,15 +162,3 @@ def only_process(lock_file: Path, otherwise: Exception) -> Iterator[None]:
                 raise
             raise otherwise from None
         yield
-
-
-def _take_over_schema(pipeline: dlt.Pipeline, name: str) -> None:
-    """Gives the pipeline the schema that the destination has: the tables that are there, with their types.
-
-    dlt does that itself as soon as there is a state. A first load that was cut off leaves tables without one.
-    """
-    if name in pipeline.schemas:
-        return
-    with suppress(DestinationUndefinedEntity), pipeline.destination_client() as client:
-        if isinstance(client, WithStateSync) and (stored := client.get_stored_schema(name)):
-            pipeline.schemas.save_schema(Schema.from_dict(json.loads(stored.schema)))

@@ -1,6 +1,4 @@
-"""Defaults in one place, each with its reason; and where the settings that must not be mistaken are looked up."""
-
-import dlt
+"""Defaults in one place, each with its reason; config.py says what settings may be, and where they are looked up."""
 
 # ── the service ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -54,8 +52,25 @@ PAGE_OVERLAP = 1
 """Items that a page has in common with the one before: one is enough to notice that the list has moved, and costs one
 request in a hundred."""
 
-MAX_REPAIRS, MAX_RESTARTS = 10, 3
-"""How often reading a list goes back (doubling the distance) and starts anew before it gives up until the next sync."""
+MAX_REPAIRS, MAX_RESTARTS = 10, 2
+"""How often reading a list goes back (doubling the distance) and starts anew before it takes the pages in any order."""
+
+MAX_PASSES = 3
+"""How often a list that comes in another order each time is read from end to end, half of every page twice, until as
+many runs were seen as the service says there are."""
+
+MAX_REPEATS = 3
+"""Pages in a row that only repeat what was read before a list is given up: the service does not heed `skip`. Honest
+pages do that only when so many pages of runs are created between two requests."""
+
+NARROWING = 4
+"""A page that fails for good is asked for again in parts of a quarter, down to the one item that cannot be read."""
+
+MAX_UNREADABLE_ITEMS = 3
+"""Items in a row that cannot be read before the list is given up: the service itself is in trouble."""
+
+NARROW_TRIES = 2
+"""Tries for a part of a page that has failed for good after all of its own."""
 
 BATCH_RUNS = 1000
 """Runs turned into tables at a time. The fixed cost of a batch (about 20 tables, each a write) vanishes above 500."""
@@ -67,8 +82,17 @@ double of it took the same time."""
 CHUNK_SIZE = 5000
 """Runs that the command commits at a time. Each commit costs about a second; a kill costs what was not committed."""
 
+MAX_TABLE_NAME = 200
+"""Bytes of a table's name: files are named after it, which may have 255 with what dlt adds. A run whose data would need
+a longer one is set aside."""
+
 REMEMBERED_ITEMS = 5000
 """Items of a list that are remembered to find the place again: enough to go back over many deletions."""
+
+MAX_DEPTH = 100
+"""Levels of lists and objects in a run, itself included; one that has more is set aside. A level of lists is a table, a
+level of objects a part of a column's name, so nobody has that many. And what reads a level by calling itself, in Python
+and in Arrow, stays far from the end of its stack."""
 
 # ── change tracking ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -80,17 +104,16 @@ FULL_SCAN_EVERY = 7.0
 """Days between full scans, which find what a look at the newest runs cannot: deletions, and edits of old runs. A scan
 costs a request for 99 runs."""
 
+CONFIRMED_DELETIONS = 100
+"""Runs that a list leaves out are asked for by their ID before they count as deleted: all of them up to this number,
+else so many spread over them. 100 requests are what a list of 10,000 runs costs, and 5 minutes of a free account. If
+the list is wrong about 5 in 100 of the runs in question, a sample of 100 finds one with a chance of 99.4 %."""
+
+WRITER = "2"
+"""The version of how runs are written. A run that an earlier one wrote is written again by the next full scan."""
+
 UNKNOWN_STATUS_DAYS = 7.0
 """A run with a status that is not documented may be in flight, or final. For so many days it is read again."""
 
 REMEMBERED_REJECTS = 1000
 """Rejected items of an agent that are remembered, so that each is reported once."""
-
-
-def own_setting(name: str) -> str | None:
-    """A setting under this source's own name in dlt's configuration, None if it is not there.
-
-    dlt by itself also takes a variable that is just called API_KEY, BASE_URL or PROJECT_ID: somebody else's key, or
-    somebody else's host to send the key to.
-    """
-    return dlt.secrets.get(f"sources.llama_extract.{name}", str)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import aclosing
-from contextvars import ContextVar
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
+from weakref import WeakKeyDictionary
 
 import dlt
+import msgspec
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
@@ -23,16 +26,31 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from .changes import ChangeReader, read_agents, read_ahead, select_agents
 from .chunks import Agent, Chunk, Selection
 from .client import LlamaCloudClient, RequestBudget
+from .exceptions import ConfigurationError
 from .holdings import Holdings
 from .parsing import Parser, give_back_memory
 from .planning import AgentPlan, plan
 from .reading import ReadRuns, read_runs
-from .tables import LoadTable, RunTables, agent_table, without_nul
+from .runs import Fields, Rejected, Run
+from .tables import REJECTED, LoadTable, RunTables, agent_table, without_nul
 
 _T = TypeVar("_T")
 
-UNFINISHED: ContextVar[list[Sync] | None] = ContextVar("unfinished", default=None)
-"""Where syncs enter themselves that somebody will close if no more of them is wanted."""
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Door:
+    """How a pipeline is being loaded by `load`: alone, package after package. A plain `pipeline.run` has none.
+
+    `syncs` are those that its packages have begun.
+    """
+
+    syncs: list[Sync] = field(default_factory=list)
+
+
+DOORS: WeakKeyDictionary[dlt.Pipeline, Door] = WeakKeyDictionary()
+"""The doors that are open, by their pipelines."""
 
 
 class Batch(NamedTuple):
@@ -43,28 +61,94 @@ class Batch(NamedTuple):
     read: ReadRuns
 
     def tables(self, schema: dlt.Schema, state: dict[str, Any]) -> Iterator[LoadTable]:
-        """The tables to load; `state` (the resource's) then says what will be in the warehouse with them."""
+        """The tables to load, the runs' own last; when all are taken, `state` says what is in the warehouse with them.
+
+        `state` is the resource's.
+        """
         sync, chunk, load_id = self.sync, self.chunk, current_load_id()
         tables = sync.tables(schema)
         if sync.selection.data_tables == "per_agent":
-            tables.data_table = sync.data_table(state.setdefault("data_tables", {}), schema)
+            tables.data_table = sync.selection.data_table
         flag = sync.selection.deleted_runs == "flag"
         known = state.setdefault("agent_tables", {})
         removed = [*(() if flag else chunk.deleted), *((run_id, None) for run_id in chunk.orphans)]
-        made = tables.build(self.read, chunk.rejected, known, load_id, removed)
+        made = self._made(tables, known, load_id, removed)
         sync.count(chunk)
+        gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
+        for table in chain(made, tables.flagged(gone, load_id, sync.now)):
+            yield sync.finish(table)
         agents = state.setdefault("agents", {})
         for agent_id, left in chunk.states.items():
             if left is None:
                 agents.pop(agent_id, None)
             else:
                 agents[agent_id] = left
-        gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
-        for table in chain(made, tables.flagged(gone, load_id, sync.now)):
-            if sync.no_nul:
-                table.data = without_nul(table.data)
-            sync.count_rows(table)
-            yield table
+
+    def _made(
+        self, tables: RunTables, known: dict[str, list[str]], load_id: str, removed: list[tuple[str, str | None]]
+    ) -> list[LoadTable]:
+        """The tables; runs that cannot be made into any are set aside, so that the others load."""
+        chunk, read = self.chunk, self.read
+
+        def build(read: ReadRuns, rest: bool) -> list[LoadTable]:
+            undo = tables.attempt()
+            before = {agent: list(names) for agent, names in known.items()}
+            try:
+                return tables.build(
+                    read, chunk.rejected if rest else (), known, load_id, removed if rest else (), chunk.moved
+                )
+            except Exception:
+                undo()
+                known.clear()
+                known.update(before)
+                raise
+
+        try:
+            return build(read, True)
+        except Exception:
+            fit, unfit = [], []
+            for run, fields in zip(read.runs, read.fields, strict=True):
+                undo = tables.attempt()
+                before = {agent: list(names) for agent, names in known.items()}
+                try:
+                    build(read_runs([replace(run, fields=dict(fields))], Parser()), False)
+                except Exception as error:
+                    unfit.append(unfit_run(run, fields, error))
+                else:
+                    fit.append(replace(run, fields=dict(fields)))
+                undo()
+                known.clear()
+                known.update(before)
+            if not unfit:
+                raise
+        chunk.rejected += unfit
+        return build(read_runs(fit, Parser()), True)
+
+
+def unfit_run(run: Run, fields: Fields, error: Exception) -> Rejected:
+    """A run that no tables can be made of."""
+    raw = b"{%b}" % b",".join(msgspec.json.encode(name) + b":" + bytes(value) for name, value in fields.items())
+    return Rejected(raw, f"it cannot be made into tables: {' '.join(str(error).split())[:300]}", f"run {run.id}")
+
+
+def read_those_that_can_be(chunk: Chunk, parser: Parser) -> ReadRuns:
+    """The runs of the chunk, parsed; those that cannot be are set aside."""
+    fields = [dict(run.fields) for run in chunk.runs]
+    try:
+        return read_runs(chunk.runs, parser)
+    except Exception:
+        fit, unfit = [], []
+        for run, members in zip(chunk.runs, fields, strict=True):
+            try:
+                read_runs([replace(run, fields=dict(members))], Parser())
+            except Exception as error:
+                unfit.append(unfit_run(run, members, error))
+            else:
+                fit.append(replace(run, fields=members))
+        if not unfit:
+            raise
+    chunk.runs, chunk.rejected = fit, [*chunk.rejected, *unfit]
+    return read_runs(fit, Parser())
 
 
 class Sync:
@@ -73,7 +157,8 @@ class Sync:
     Args:
         connect: makes a client; the resources that run in loops of their own have one each.
         budget: the requests of all of them.
-        wanted: ids or names of agents; the whole project if there are none and nothing else is selected.
+        wanted: ids or names of agents; None if agents were not asked for. Where nothing is asked for, it is the whole
+            project; an empty list asks for none.
     """
 
     def __init__(
@@ -81,18 +166,23 @@ class Sync:
         connect: Callable[[RequestBudget], LlamaCloudClient],
         budget: RequestBudget,
         selection: Selection,
-        wanted: list[str],
+        wanted: list[str] | None,
     ) -> None:
         self.now = datetime.now(UTC)
         self.selection = selection
         self.complete = False
         """Whether all that was to be read has been given."""
+        self.closed = False
+        """Whether somebody ended it before that: an error, or a limit on the resource."""
         self._connect = connect
         self._budget = budget
         self._wanted = wanted
         self.no_nul = False
         """Whether the destination's texts cannot have the character NUL."""
         self.holdings = Holdings(None, None)
+        self._file_format: Literal["parquet"] | None = None
+        self._door: Door | None = None
+        self._prepared = False
         self._counts: Counter[tuple[str, str]] = Counter()
         self._rejected = 0
         self._missing: list[str] = []
@@ -105,6 +195,11 @@ class Sync:
         self._lock = threading.Lock()
         self._batches: Generator[Batch, None, None] | None = None
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether the next package of the same load continues it."""
+        return self._door is not None and not self.complete and not self.closed
+
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def agents(self) -> Generator[list[Agent], None, None]:
@@ -113,9 +208,10 @@ class Sync:
         async def feed() -> AsyncGenerator[list[Agent], None]:
             async with self._connect(self._budget) as client:
                 found = await self._all_agents(client)
-                yield select_agents(found, self._wanted) if self._wanted else found
+                yield found if self._wanted is None else select_agents(found, self._wanted)
 
-        yield from in_own_loop(feed())
+        if not self._asks_for_nothing():
+            yield from in_own_loop(feed())
 
     def plan(self, states: Mapping[str, Any]) -> Generator[AgentPlan, None, None]:
         """What the sync would read of each agent, `states` being theirs."""
@@ -128,25 +224,56 @@ class Sync:
 
         yield from in_own_loop(feed())
 
-    def batches(self, states: Mapping[str, Any], schema: dlt.Schema) -> Generator[Batch, None, None]:
+    def prepare(self, schema: dlt.Schema, state: Mapping[str, Any]) -> None:
+        """Asks the warehouse what it has, and takes that over into `schema`; `state` is that of the runs' resource.
+
+        Raises ConfigurationError if the dataset is one that dlt would empty.
+        """
+        if self._prepared:
+            return
+        self._prepared = True
+        pipeline = _pipeline()
+        given: dict[str, str] = state.setdefault("data_tables", {}) if isinstance(state, dict) else {}
+        if self.selection.data_tables == "per_agent":
+
+            def table(agent_id: str) -> str:
+                return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
+
+            self.selection = replace(self.selection, data_table=table)
+        if pipeline is None:
+            return
+        names = [schema.name] if schema.name in pipeline.schemas else []
+        client = pipeline.destination_client(*names)
+        check_dataset(pipeline)
+        self._door = DOORS.get(pipeline)
+        self.no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
+        if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
+            # In CSV, dlt's choice, an empty text is the same as none. And whichever door makes a table, the column for
+            # JSON must be one that Parquet can be loaded into.
+            self._file_format = "parquet"
+        names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
+        dropped, emptied = refreshed_tables()
+        self.holdings = Holdings(client, schema, names, dropped=dropped, emptied=emptied)
+        self.holdings.look_up_files(self.selection.lookup_files)
+        if self._door is not None:
+            self._door.syncs.append(self)
+
+    def batches(self, states: Mapping[str, Any]) -> Generator[Batch, None, None]:
         """What is found, as much as is to be committed together; asked for again, it goes on from there.
 
-        `states` are those of the agents, and `schema` has the tables that there are, when the sync begins.
+        `states` are those of the agents when the sync begins. Where nobody will ask again, all is committed together.
         """
         if self._batches is None:
-            pipeline = _pipeline()
-            if pipeline is not None:
-                self.no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
-            self.holdings = Holdings(pipeline.destination_client() if pipeline else None, schema)
+            if self._door is None:
+                self.selection = replace(self.selection, chunk_size=None)
             self._batches = in_own_loop(self._feed(states))
-            if (unfinished := UNFINISHED.get()) is not None:
-                unfinished.append(self)
         commit = False
         try:
             while not commit and (batch := self._next()) is not None:
                 commit = batch.chunk.commit
-                self.complete |= batch.chunk.last
+                last = batch.chunk.last
                 yield batch
+                self.complete |= last
                 del batch
         except BaseException:
             self.close()
@@ -163,7 +290,7 @@ class Sync:
         """Reads nothing more: what failed is begun anew, by another sync."""
         if self._batches is not None:
             self._batches.close()
-        self.complete = True
+        self.closed = True
 
     async def _feed(self, states: Mapping[str, Any]) -> AsyncGenerator[Batch, None]:
         async with self._connect(self._budget) as client:
@@ -175,13 +302,21 @@ class Sync:
 
     async def _selected(self, client: LlamaCloudClient) -> Selection:
         """What is to be read, with its agents."""
+        if self._asks_for_nothing():
+            return self.selection
+        by_id = self.selection.run_ids is not None or self.selection.job_ids is not None
         if self._wanted:
             return replace(self.selection, agents=select_agents(await self._all_agents(client), self._wanted))
-        if not self.selection.run_ids and not self.selection.job_ids:
+        if self._wanted is None and not by_id:
             return replace(self.selection, agents=await self._all_agents(client), whole_project=True)
         if self.selection.data_tables == "per_agent":
             await self._all_agents(client)  # for their names
         return self.selection
+
+    def _asks_for_nothing(self) -> bool:
+        """Whether only empty lists were given: a queue that is empty today."""
+        asked = (self._wanted, self.selection.run_ids, self.selection.job_ids)
+        return any(ids is not None for ids in asked) and not any(asked)
 
     async def _all_agents(self, client: LlamaCloudClient) -> list[Agent]:
         """The project's agents; whichever resource needs them first asks for them, the other waits."""
@@ -190,7 +325,11 @@ class Sync:
             answer = self._agents = self._agents or Future()
         if mine:
             try:
-                answer.set_result(await read_agents(client))
+                agents, rejected = await read_agents(client)
+                for number, item in enumerate(rejected, 1):
+                    self._unreadable[f"{item.position}, broken item {number}"] = item.reason
+                    _logger.warning("could not be read: an item of %s: %s", item.position, item.reason)
+                answer.set_result(agents)
             except BaseException as error:
                 answer.set_exception(error)
                 raise
@@ -199,23 +338,19 @@ class Sync:
         return found
 
     def _read(self, chunk: Chunk) -> ReadRuns:
-        return read_runs(chunk.runs, self._parser)
+        return read_those_that_can_be(chunk, self._parser)
 
     # ── making tables ─────────────────────────────────────────────────────────────────────────────────────────
 
     def tables(self, schema: dlt.Schema) -> RunTables:
         """What makes the tables, for all that is extracted."""
         if self._tables is None:
-            self._tables = RunTables(schema)
+            self._tables = RunTables(schema, self._is_new, self.holdings.suspects)
         return self._tables
 
-    def data_table(self, given: dict[str, str], schema: dlt.Schema) -> Callable[[str], str]:
-        """What names an agent's data table; `given` are the names so far, by agent id."""
-
-        def name(agent_id: str) -> str:
-            return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
-
-        return name
+    def _is_new(self, table: str) -> bool:
+        """Whether rows can be appended to the table: the warehouse has no such one, and nobody else can make it."""
+        return self._door is not None and self.holdings.is_absent(table)
 
     # ── counting ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -224,12 +359,23 @@ class Sync:
         self._counts += chunk.counts
         self._rejected += len(chunk.rejected)
         self._missing += chunk.missing
-        self._unreadable |= chunk.unreadable
+        for item in chunk.rejected:
+            _logger.warning("set aside in %s: %s: %s", REJECTED, item.position, item.reason)
+        for wanted in chunk.missing:
+            _logger.warning("not found: %s", wanted)
+        for key, reason in chunk.unreadable.items():
+            name = self._names.get(key)
+            _logger.warning("could not be read: %s", reason if name is None else f"agent {name!r} ({key}): {reason}")
+            self._unreadable[key] = f"{self._unreadable[key]}; {reason}" if key in self._unreadable else reason
 
-    def count_rows(self, table: LoadTable) -> None:
-        """Counts the rows of a table that goes into the load."""
+    def finish(self, table: LoadTable) -> LoadTable:
+        """The table as the destination takes it; its rows are counted."""
+        if self.no_nul:
+            table.data = without_nul(table.data)
+        table.file_format = self._file_format
         if table.rows:
             self._rows[table.name] += table.rows
+        return table
 
     def metrics(self) -> dict[str, Any]:
         """The counts so far, as the resources' custom metrics in dlt's trace."""
@@ -256,6 +402,31 @@ def current_load_id() -> str:
         return dlt.current.load_package_state()["load_id"]
     except CurrentLoadPackageStateNotAvailable:
         return ""
+
+
+def refreshed_tables() -> tuple[list[str], list[str]]:
+    """The tables that dlt will drop, and those that it will empty, before it loads the package (`refresh`)."""
+    try:
+        state: Any = dlt.current.load_package_state()["state"]
+    except CurrentLoadPackageStateNotAvailable:
+        return [], []
+    names = ([table["name"] for table in state.get(kind, ())] for kind in ("dropped_tables", "truncated_tables"))
+    dropped, emptied = names
+    return dropped, emptied
+
+
+def check_dataset(pipeline: dlt.Pipeline) -> None:
+    """Refuses a dataset whose name is that of another one's staging dataset: dlt would empty its tables."""
+    config: Any = pipeline.destination_client().config
+    layout: str = getattr(config, "staging_dataset_name_layout", "")
+    name: str = getattr(config, "dataset_name", None) or pipeline.dataset_name or ""
+    before, mark, after = layout.partition("%s")
+    if mark and name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after):
+        other = name[len(before) : len(name) - len(after)]
+        raise ConfigurationError(
+            f"the dataset {name!r} is where dlt stages the dataset {other!r}, whose loads would empty it: "
+            "take another dataset name"
+        )
 
 
 def _pipeline() -> dlt.Pipeline | None:

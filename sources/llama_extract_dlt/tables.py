@@ -7,10 +7,10 @@ of the run itself (`_run_table`, `_flat_child`), of the extracted data (`_data`)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import dlt
 import msgspec
@@ -47,6 +47,8 @@ class LoadTable:
     descriptions: dict[str, str] = field(default_factory=dict)
     replaces: bool = True
     """Whether the warehouse may have rows for the same runs, which these replace."""
+    file_format: Literal["parquet"] | None = None
+    """How it is to be loaded, where dlt's own choice will not do."""
 
     @property
     def is_child(self) -> bool:
@@ -81,8 +83,14 @@ class RunTables:
     data_table: Callable[[str], str] | None = None
     """Gives the table for an agent's data, by the agent's id; where there is none, all agents share one."""
 
-    def __init__(self, schema: dlt.Schema) -> None:
-        """`schema` is the pipeline's: the tables and columns that there are already."""
+    def __init__(
+        self, schema: dlt.Schema, is_new: Callable[[str], bool] | None = None, suspects: Container[str] = ()
+    ) -> None:
+        """`schema` is the pipeline's: the tables and columns that there are already.
+
+        `is_new` says whether a table has no rows that could be replaced: the warehouse was asked, has no such table,
+        and nobody else can be loading. Of `suspects`, runs, any table may have rows.
+        """
         self._schema = schema
         self._names = Names(schema.naming)
         self._types: dict[str, dict[str, str]] = {}
@@ -93,8 +101,8 @@ class RunTables:
         self._parents: dict[str, str] = {}
         self._children = child_tables(schema)
         """Those that there are when the sync begins."""
-        self._there = set(schema.tables)
-        """Tables that may have rows to replace. Those that this sync makes have none: it loads a run once."""
+        self._is_new = is_new or (lambda _: False)
+        self._suspects = suspects
 
     def build(
         self,
@@ -103,13 +111,14 @@ class RunTables:
         agent_tables: dict[str, list[str]],
         load_id: str,
         removed: Sequence[tuple[str, str | None]] = (),
+        moved: Mapping[str, str] | None = None,
     ) -> list[LoadTable]:
-        """The tables of a batch, in which every run stands once.
+        """The tables of a batch, in which every run stands once; the runs' own table is the last one.
 
         `agent_tables` says in which child tables each agent's runs had rows when the sync began. Where this
         batch's runs have rows is added to it; it is to be kept until the next load. Under no agent's id it has tables
         of which that is not known. `removed` are runs, with their agents, that are to have no rows any more; without an
-        agent, they may have rows in any table.
+        agent, they may have rows in any table. `moved` are runs that have rows in the tables of another agent.
         """
         if self._before is None:
             self._before = self._tables_before(agent_tables)
@@ -123,15 +132,39 @@ class RunTables:
                 "_dlt_load_id": pa.repeat(load_id, len(read.runs)),
             }
             hashes = [self._schema_hash(part.data_schema, new_schemas) for part in read.parts]
-            self._run_table(read.parts, hashes, keys)
+            keys["data_schema_hash"] = pa.array(hashes, pa.string())
             self._flat_child("config", [part.config for part in read.parts], schemas.CONFIG)
             self._flat_child("file", [part.file for part in read.parts], schemas.FILE)
             self._extracted(read)
-            self._tombstones(read.runs, self._before, agent_tables)
+            keys["_child_rows"] = pa.array(self._rows_of(len(read.runs)), pa.int64())
+            self._run_table(read.parts, keys)
+            self._tombstones(read.runs, self._before, agent_tables, moved or {})
         self._removed(removed, self._before)
+        runs = self._tables.pop(RUNS, None)
         loads = [self._finish(table) for table in self._tables.values()]
         loads += [self.schema_rows(new_schemas), self.rejected_rows(rejected)]
+        # A row of a run proves that its children are there: it comes last.
+        loads += [self._finish(runs)] if runs else []
         return [load for load in loads if load is not None]
+
+    def attempt(self) -> Callable[[], None]:
+        """Lets a build that fails leave nothing behind: gives what undoes it."""
+        types = {name: dict(columns) for name, columns in self._types.items()}
+        described = {name: set(columns) for name, columns in self._described.items()}
+        known = dict(self._schemas)
+
+        def undo() -> None:
+            self._types, self._described, self._schemas = types, described, known
+
+        return undo
+
+    def _rows_of(self, runs: int) -> Int64s:
+        """How many rows each run has in all child tables together."""
+        counts = np.zeros(runs, dtype=np.int64)
+        for table in self._tables.values():
+            for piece in table.pieces:
+                counts += np.bincount(piece.runs, minlength=runs)
+        return counts
 
     def flagged(self, rows: Iterable[pa.Table], load_id: str, now: datetime) -> Iterable[LoadTable]:
         """`extraction_runs` for runs that are gone at the service: their `rows` as they are, with `_deleted_at`."""
@@ -159,9 +192,9 @@ class RunTables:
             return []
         hashes = [self._schema_hash(bytes(row.pop("data_schema", NULL)), new_schemas) for row in rows]
         ids = [msgspec.json.decode(row.pop("id"), type=str) for row in rows]
-        piece = Piece(np.arange(len(rows)), {"id": pa.array(ids, pa.string())})
+        keys = {"id": pa.array(ids, pa.string()), "data_schema_hash": pa.array(hashes, pa.string())}
+        piece = Piece(np.arange(len(rows)), keys)
         _add_flat(piece, self._names, (), rows, Shape(schemas.AGENT))
-        piece.add("data_schema_hash", "text", pa.array(hashes, pa.string()))
         self._table(AGENTS).pieces.append(piece)
         loads = [self._finish(self._tables[AGENTS]), self.schema_rows(new_schemas)]
         return [load for load in loads if load is not None]
@@ -196,11 +229,10 @@ class RunTables:
 
     # ── the run itself ────────────────────────────────────────────────────────────────────────────────────────
 
-    def _run_table(self, parts: Sequence[Parts], hashes: Sequence[str | None], keys: Mapping[str, pa.Array]) -> None:
+    def _run_table(self, parts: Sequence[Parts], keys: Mapping[str, pa.Array]) -> None:
         """`extraction_runs`: the scalars of the run and of its metadata, the rest as JSON."""
         piece = Piece(np.arange(len(parts)), {"id": self._run_ids, **keys})
         _add_flat(piece, self._names, (), [part.rest for part in parts], Shape(schemas.RUN))
-        piece.add("data_schema_hash", "text", pa.array(hashes, pa.string()))
         below = ("extraction_metadata",)
         _add_flat(piece, self._names, below, [part.metadata for part in parts], Shape({}))
         _add_flat(piece, self._names, (*below, "usage"), [part.usage for part in parts], Shape({}))
@@ -354,15 +386,26 @@ class RunTables:
         return piece, ids
 
     def _tombstones(
-        self, runs: Sequence[Run], before: dict[str, list[str]], agent_tables: dict[str, list[str]]
+        self,
+        runs: Sequence[Run],
+        before: dict[str, list[str]],
+        agent_tables: dict[str, list[str]],
+        moved: Mapping[str, str],
     ) -> None:
         """A run's rows replace those it had before; where it has none now, a tombstone row removes the old ones.
 
-        Only tables where the run's agent had rows before this load can hold any.
+        Only tables where the run's agent, or the one it belonged to, had rows before this load can hold any; any table
+        can for a run of which the warehouse has not what was written.
         """
-        for agent in dict.fromkeys(run.agent_id for run in runs):
-            places = np.array([place for place, run in enumerate(runs) if run.agent_id == agent])
-            for name in _before(agent, before):
+        groups: dict[tuple[str, ...], list[int]] = {}
+        for place, run in enumerate(runs):
+            owners: tuple[str, ...] = (
+                ("",) if run.id in self._suspects else (run.agent_id, moved.get(run.id, run.agent_id))
+            )
+            groups.setdefault(owners, []).append(place)
+        for owners, places in groups.items():
+            names = self._children if owners == ("",) else [name for owner in owners for name in _before(owner, before)]
+            for name in dict.fromkeys(names):
                 table = self._table(name)
                 here = [piece.runs for piece in table.pieces]
                 gone = np.setdiff1d(places, np.concatenate(here) if here else np.array([], dtype=np.int64))
@@ -417,7 +460,7 @@ class RunTables:
         json_columns = [name for name in data.column_names if table.types.get(name) == "json"]
         if table.name == AGENTS:
             return LoadTable(AGENTS, data, key="id", json_columns=json_columns)
-        replaces = table.name in self._there
+        replaces = not self._is_new(table.name)
         if table.name == RUNS:
             return LoadTable(RUNS, data, key="id", json_columns=json_columns, replaces=replaces)
         parent, descriptions = self._parents.get(table.name, RUNS), table.new_descriptions()
@@ -446,7 +489,8 @@ def _tombstone_keys(key: str, run_ids: pa.Array) -> dict[str, pa.Array]:
     others: dict[str, pa.DataType] = dict.fromkeys(("_dlt_id", "_dlt_parent_id"), pa.string())
     others |= {"_dlt_list_idx": pa.int64()}
     if key == "id":
-        others = dict.fromkeys(("_content_hash", "_dlt_load_id"), pa.string())
+        others = dict.fromkeys(("_content_hash", "_dlt_load_id", "data_schema_hash"), pa.string())
+        others["_child_rows"] = pa.int64()
     nulls = {name: pa.nulls(len(run_ids), arrow_type) for name, arrow_type in others.items()}
     return {key: run_ids, **nulls, "_deleted": pa.repeat(True, len(run_ids))}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -11,7 +13,22 @@ import msgspec
 from . import settings
 from .runs import FINAL, IN_FLIGHT, Rejected, Run
 
-Verdict = Literal["new", "updated", "unchanged"]
+Verdict = Literal["new", "updated", "unchanged", "incomplete"]
+"""`incomplete` is a run that the warehouse has as it is, but for the record of its file."""
+
+
+def written_hash(content_hash: str, data_table: str) -> str:
+    """What `_content_hash` is for a run of that content whose data go to that table: 12 characters.
+
+    It says how the run was written, by which version of the writer too: what was written otherwise is written again.
+    """
+    text = f"{settings.WRITER}\0{data_table}\0{content_hash}"
+    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=9).digest()).decode()
+
+
+def without_file(written: str) -> str:
+    """The same for a run that was written without the record of its file, which could not be looked up."""
+    return written_hash(written, "no file")
 
 
 class Rest(msgspec.Struct, omit_defaults=True):
