@@ -47,7 +47,7 @@ def load(
         What dlt says of each package.
 
     Raises:
-        LlamaExtractError: another load is at work; or the source did not say that it is complete.
+        LlamaExtractError: another load is at work; or the source was ended, by a limit say, before it was complete.
     """
     infos: list[LoadInfo] = []
     with ExitStack() as stack:
@@ -71,8 +71,11 @@ def load(
                 return infos  # the agents come in one package
             if not door.syncs:
                 raise LlamaExtractError("the source did not say whether the load is complete: run again")
-            if door.syncs[-1].complete or door.syncs[-1].closed:
+            if door.syncs[-1].complete:
                 return infos
+            if door.syncs[-1].closed:
+                message = "the load is not complete: a limit, such as add_limit, ended the source before its end"
+                raise LlamaExtractError(f"{message}; run again without it")
             arguments.pop("refresh", None)
 
 
