@@ -48,7 +48,7 @@ class ServiceError(LlamaExtractError):
 
 
 class ConnectionFailedError(LlamaExtractError):
-    """No usable connection: name resolution, refusal, TLS, timeout, or an answer that broke off."""
+    """No usable connection: name resolution, refusal, TLS, a proxy; or one answer did not come, as below."""
 
 
 class ConnectionBrokenError(ConnectionFailedError):

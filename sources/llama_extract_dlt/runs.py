@@ -173,11 +173,12 @@ def is_deeper(text: bytes, levels: int) -> bool:
         inside ^= inside << np.uint64(shift)  # a bit is set when the number of quotes up to it is odd
     odd = inside >> np.uint64(63)
     inside ^= -(np.bitwise_xor.accumulate(odd) ^ odd)  # all bits change when it is odd before the word
-    opening &= ~inside
-    closing &= ~inside
-    up, down = np.bitwise_count(opening).astype(np.int64), np.bitwise_count(closing)
+    outside = ~inside
+    opening &= outside
+    closing &= outside
+    up, down = np.bitwise_count(opening).view(np.int8), np.bitwise_count(closing).view(np.int8)  # 64 at most
     # No byte of a word is deeper than what is open before it and all that it opens. That is mostly little enough.
-    if (np.cumsum(up - down) + down).max() <= levels:
+    if (np.cumsum(up - down, dtype=np.int64) + down).max() <= levels:
         return False
     single = [np.unpackbits(row.view(np.uint8), bitorder="little").view(np.int8) for row in (opening, closing)]
     return bool(np.cumsum(single[0] - single[1], dtype=np.int64).max() > levels)
