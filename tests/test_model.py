@@ -1,7 +1,8 @@
 """A machine that tries to make the sync miss something: hypothesis plays the service, the network and the user.
 
-It creates, finishes, edits and deletes runs and agents, also between two requests of a sync, breaks syncs and kills
-them, and after every sync that was left in peace compares all that is in the warehouse with the service. A step is one
+It creates, finishes, edits, moves and deletes runs and agents, also between two requests of a sync, breaks syncs and
+kills them, lets the service lie, changes settings and goes through other doors, and after every sync that was left in
+peace compares all that is in the warehouse with the service. A step is one
 of these moves. `make soak` runs it for longer.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 from hypothesis import HealthCheck, Phase, event, note, settings
@@ -21,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from llama_cloud_emulator import Emulator
+from llama_extract_dlt import llama_extract
 from warehouse import Warehouse, differences, expected_run, loaded_runs
 
 STEPS, EXAMPLES = 50, int(os.environ.get("SOAK_STEPS", "2000")) // 50
@@ -46,9 +49,59 @@ DATA = st.sampled_from(
 CHANGES = {
     "create": 14, "many runs": 4, "start": 4, "finish": 10, "edit": 10, "delete": 9, "equal": 3, "late": 4,
     "timeless": 2, "add agent": 2, "rename agent": 1, "delete agent": 2, "hide agent": 2, "show agents": 3,
-    "broken item": 2, "order": 2, "page limit": 4,
+    "broken item": 2, "order": 2, "page limit": 4, "move": 2,
 }  # fmt: skip
-SYNCS = {"sync": 5, "sync a part": 1, "sync while things change": 3, "sync that is broken": 3}
+SYNCS = {
+    "sync": 5, "sync a part": 1, "sync while things change": 3, "sync that is broken": 3, "sync of a liar": 4,
+    "sync by another door": 3, "sync into other tables": 1, "rows are lost or doubled": 1,
+}  # fmt: skip
+DOORS = ("plain", "limit", "another name", "steps")
+
+
+def capped(dice: random.Random, query: Any, document: Any) -> Any:
+    return document | {"total": min(document["total"], dice.randint(0, 5))}
+
+
+def swollen(dice: random.Random, query: Any, document: Any) -> Any:
+    return document | {"total": document["total"] + dice.choice([1, 7])}
+
+
+def silent(dice: random.Random, query: Any, document: Any) -> Any:
+    return {key: value for key, value in document.items() if key != "total"}
+
+
+def empty(dice: random.Random, query: Any, document: Any) -> Any:
+    return document | {"items": [], "total": 0}
+
+
+def empty_page(dice: random.Random, query: Any, document: Any) -> Any:
+    return document | {"items": []}
+
+
+def deaf(dice: random.Random, query: Any, document: Any) -> Any:
+    return document | {"skip": 0 if dice.random() < 0.5 else dice.randint(1, 9)}
+
+
+def forgetful(dice: random.Random, query: Any, document: Any) -> Any:
+    kept = [item for item in document["items"] if dice.random() < 0.7]
+    return document | {"items": kept, "total": max(len(kept), document["total"] - len(document["items"]) + len(kept))}
+
+
+def stuttering(dice: random.Random, query: Any, document: Any) -> Any:
+    items = document["items"]
+    return document | {"items": [*items, dice.choice(items)] if items else items}
+
+
+def mixed_up(dice: random.Random, query: Any, document: Any) -> Any:
+    return document | {"items": dice.sample(document["items"], len(document["items"]))}
+
+
+# What a run list can be wrong about.
+LIES = {
+    "a total that is too low": capped, "a total that is too high": swollen, "no total": silent, "nothing at all": empty,
+    "an empty page": empty_page, "another offset": deaf, "some runs left out": forgetful, "a run twice": stuttering,
+    "another order": mixed_up,
+}  # fmt: skip
 
 
 class Killed(BaseException):
@@ -81,6 +134,8 @@ class Machine(RuleBasedStateMachine):
         versions: every version that a run ever had, as a warehouse would have it.
         stale: runs that changed after they were final: whether a normal sync sees that depends on where they stand.
         hidden_late: whether a run may be hidden from normal syncs: it came in behind the lag while others were deleted.
+        misled: whether only a full scan makes sure of everything again: the service has lied, another pipeline or
+            setting was at work, or somebody changed rows.
     """
 
     def __init__(self) -> None:
@@ -96,6 +151,8 @@ class Machine(RuleBasedStateMachine):
         self.hidden: set[str] = set()
         self.late: set[str] = set()
         self.was_deleted: set[str] = set()
+        self.misled = False
+        self.held: set[str] = set()
         self.names = 0
 
     @initialize(mode=st.sampled_from(["flag", "remove"]), limit=st.sampled_from([3, 5, 100]))
@@ -210,7 +267,14 @@ class Machine(RuleBasedStateMachine):
                     dice.choice(agents), dice.choice([b"null", b'{"id": 7}', b'{"a": "%d"}' % self.names])
                 )
         elif kind == "order":
-            self.cloud.order = dice.choice(["newest", "newest", "oldest", "shuffled"])
+            self.cloud.order = dice.choice(["newest", "newest", "oldest", "shuffled", "unstable"])
+        elif kind == "move":
+            visible = [agent for agent in agents if agent not in self.hidden]
+            if (runs := [run for run in self.runs() if run["extraction_agent_id"] in visible]) and len(visible) > 1:
+                run = dice.choice(runs)
+                others = [agent for agent in visible if agent != run["extraction_agent_id"]]
+                self.note(self.cloud.move_run(run["id"], dice.choice(others), dice.random() < 0.5))
+                self.misled = True  # it may stand anywhere in the other list
         elif kind == "page limit":
             self.cloud.page_limit = dice.choice([1, 2, 3, 5, 100])
         else:
@@ -288,30 +352,132 @@ class Machine(RuleBasedStateMachine):
         if dice.random() < 0.5:
             shutil.rmtree(self.folder / "dlt", ignore_errors=True)
 
+    def sync_of_a_liar(self, dice: random.Random) -> None:
+        """The service lies: once, for a while, or as long as the sync lasts. In most cases it is honest right after."""
+        lie, left = dice.choice(list(LIES)), dice.choice([1, 1, 3, 1000])
+        after = dice.randint(0, 8)
+        note(f"{lie}, {left} times after {after}")
+
+        def on_answer(path: str, query: dict[str, list[str]], document: Any) -> Any:
+            nonlocal left, after
+            if not path.endswith("/runs"):
+                return None
+            after -= 1
+            if after >= 0 or left <= 0:
+                return None
+            left -= 1
+            return LIES[lie](dice, query, document)
+
+        self.cloud.on_answer = on_answer
+        self.misled = True
+        try:
+            door = dice.choice(["load", "load", *DOORS])
+            self.load(dice.random() < 0.5, door=door, chunk_size=dice.choice([None, 3]), full_scan=dice.random() < 0.5)
+        finally:
+            self.cloud.on_answer = None
+        event(f"lie: {lie}")
+        self.compare(False)
+        if dice.random() < 0.7:
+            self.load(True, full_scan=True)
+            self.compare(True)
+
+    def sync_by_another_door(self, dice: random.Random) -> None:
+        """A plain run, one that is cut off, one by another name: in any state of the folder, killed or not."""
+        door, kill = dice.choice(DOORS), dice.random() < 0.4
+        self.misled = True
+        try:
+            progress = Executioner(dice.randint(1, 90)) if kill else None
+            self.load(dice.random() < 0.5, progress, door=door, chunk_size=2, full_scan=dice.random() < 0.5)
+        except BaseException as error:
+            if not killed(error):
+                raise
+        event(f"door: {door}")
+        if dice.random() < 0.5:
+            self.load(dice.random() < 0.5, door=dice.choice(["load", "plain"]), full_scan=True)
+            self.compare(True)
+
+    def sync_into_other_tables(self, dice: random.Random) -> None:
+        """The setting for the data's tables is changed, perhaps not for long, and changed back."""
+        self.misled = True
+        try:
+            progress = Executioner(dice.randint(1, 90)) if dice.random() < 0.5 else None
+            chunk = dice.choice([None, 1, 3])
+            self.load(True, progress, door=dice.choice(["load", "plain"]), data_tables="per_agent", chunk_size=chunk)
+        except BaseException as error:
+            if not killed(error):
+                raise
+        self.load(True, full_scan=True)
+        self.compare(True)
+
+    def rows_are_lost_or_doubled(self, dice: random.Random) -> None:
+        """Somebody writes into the tables."""
+        self.house.forget()
+        tables = [
+            table for table in self.house.tables() if table.startswith("extraction_runs__d") and self.house.rows(table)
+        ]
+        if not tables:
+            return
+        table = dice.choice(tables)
+        run_id = dice.choice([row["_run_id"] for row in self.house.rows(table)])
+        with duckdb.connect(str(self.house.path)) as connection:
+            name = f'llama_extract."{table}"'
+            if dice.random() < 0.5:
+                connection.execute(f"delete from {name} where _run_id = ?", [run_id])
+            else:
+                connection.execute(f"insert into {name} select * from {name} where _run_id = ?", [run_id])
+        self.load(True, full_scan=True)
+        # A run that is deleted at the service cannot be read again.
+        if any(run["id"] == run_id and run["extraction_agent_id"] not in self.hidden for run in self.runs()):
+            self.compare(True)
+        else:
+            with duckdb.connect(str(self.house.path)) as connection:
+                for child in self.house.tables():
+                    key = "id" if child == "extraction_runs" else "_run_id"
+                    if child.startswith("extraction_runs") and not child.endswith("__rejected"):
+                        connection.execute(f'delete from llama_extract."{child}" where {key} = ?', [run_id])
+
     # ── loading and comparing ─────────────────────────────────────────────────────────────────────────────────
 
-    def load(self, fresh: bool, progress: Collector | None = None, **arguments: Any) -> None:
-        """As the command does it: from what the destination knows. Or with the working folder, if that is clean."""
+    def load(self, fresh: bool, progress: Collector | None = None, door: str = "load", **arguments: Any) -> None:
+        """As the command does it: from what the destination knows. Or with the working folder, if that is clean.
+
+        Other doors do as their users do: the working folder stays, whatever is pending in it.
+        """
         if self.house.pipeline.is_active:
             self.house.pipeline.deactivate()
-        pipeline = self.pipeline(progress)
-        if fresh or pipeline.has_pending_data:
+        name = "another" if door == "another name" else "llama_extract"
+        pipeline = self.pipeline(progress, name)
+        if fresh or (door == "load" and pipeline.has_pending_data):
             pipeline.drop()
-            pipeline = self.pipeline(progress)
+            pipeline = self.pipeline(progress, name)
         self.house.pipeline = pipeline
-        self.house.load(
-            deleted_runs=self.mode, full_scan_every=0, max_tries=1, lookup_files=False, page_size=100, **arguments
-        )
+        arguments |= {"deleted_runs": self.mode, "full_scan_every": 0, "max_tries": 1, "lookup_files": False}
+        if door == "load":
+            self.house.load(page_size=100, **arguments)
+            return
+        source = llama_extract(api_key=self.cloud.api_key, base_url=self.cloud.base_url, page_size=100, **arguments)
+        if door == "limit":
+            source.add_limit(1 + len(self.versions) % 7)
+        if door == "steps":
+            pipeline.extract(source)
+            pipeline.normalize()
+            pipeline.load()
+            return
+        pending = pipeline.has_pending_data
+        pipeline.run(source)
+        if pending:  # dlt has loaded what was pending, and nothing else
+            pipeline.run(source)
 
-    def pipeline(self, progress: Collector | None) -> dlt.Pipeline:
+    def pipeline(self, progress: Collector | None, name: str = "llama_extract") -> dlt.Pipeline:
         destination = dlt.destinations.duckdb(str(self.house.path))
-        return dlt.pipeline(
-            "llama_extract", destination=destination, dataset_name="llama_extract", progress=progress or Quiet()
-        )
+        return dlt.pipeline(name, destination=destination, dataset_name="llama_extract", progress=progress or Quiet())
 
     def compare(self, full: bool) -> None:
         """Everything in the warehouse, with the service."""
         self.house.forget()
+        if self.misled and not full:
+            self.compare_what_lives()
+            return
         loaded = loaded_runs(self.house)
         gone = {row["id"] for row in self.house.rows("extraction_runs") if row.get("_deleted_at")}
         truth = {run["id"]: run for run in self.cloud.runs()}
@@ -343,7 +509,20 @@ class Machine(RuleBasedStateMachine):
         if full:
             self.was_deleted.clear()
             self.late.clear()
+            self.misled = bool(self.hidden)
+        self.held = set(loaded)
         event("compared in full" if full else "compared")
+
+    def compare_what_lives(self) -> None:
+        """Nothing that lives is flagged, or gone where it was: whatever the service says."""
+        rows = {row["id"]: row for row in self.house.rows("extraction_runs")}
+        for run in self.cloud.runs():
+            run_id = run["id"]
+            assert run_id in rows or run_id not in self.held, f"{run_id} is gone, but is there"
+            flagged = run_id in rows and rows[run_id].get("_deleted_at")
+            assert not flagged or run_id in self.stale, f"{run_id} was found deleted, but is there"
+        self.held = set(rows)
+        event("compared what lives")
 
     def one_of_its_versions(self, run_id: str, actual: Any) -> bool:
         return any(not list(differences(version, actual)) for version in self.versions[run_id])

@@ -406,6 +406,8 @@ class RunTables:
         for owners, places in groups.items():
             names = self._children if owners == ("",) else [name for owner in owners for name in _before(owner, before)]
             for name in dict.fromkeys(names):
+                if self._is_new(name):
+                    continue  # nothing to take away there, and what is appended would stay
                 table = self._table(name)
                 here = [piece.runs for piece in table.pieces]
                 gone = np.setdiff1d(places, np.concatenate(here) if here else np.array([], dtype=np.int64))
@@ -426,6 +428,8 @@ class RunTables:
             ids = pa.array([run_id for run_id, its_agent in removed if its_agent == agent], pa.string())
             tables = self._children if agent is None else [RUNS, *_before(agent, before)]
             for name in tables:
+                if self._is_new(name):
+                    continue
                 keys = _tombstone_keys("id" if name == RUNS else "_run_id", ids)
                 self._table(name).pieces.append(Piece(np.arange(len(ids)), keys))
 
