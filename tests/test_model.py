@@ -430,8 +430,9 @@ class Machine(RuleBasedStateMachine):
         if any(run["id"] == run_id and run["extraction_agent_id"] not in self.hidden for run in self.runs()):
             self.compare(True)
         else:
+            tables = self.house.tables()
             with duckdb.connect(str(self.house.path)) as connection:
-                for child in self.house.tables():
+                for child in tables:
                     key = "id" if child == "extraction_runs" else "_run_id"
                     if child.startswith("extraction_runs") and not child.endswith("__rejected"):
                         connection.execute(f'delete from llama_extract."{child}" where {key} = ?', [run_id])
