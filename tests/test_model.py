@@ -417,6 +417,8 @@ class Machine(RuleBasedStateMachine):
 
     def rows_are_lost_or_doubled(self, dice: random.Random) -> None:
         """Somebody writes into the tables."""
+        if not self.house.path.exists():
+            return
         self.house.forget()
         tables = [
             table for table in self.house.tables() if table.startswith("extraction_runs__d") and self.house.rows(table)
