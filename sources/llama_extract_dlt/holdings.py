@@ -139,15 +139,20 @@ class Holdings:
                     _complete(schema, name, columns)
         self._runs_columns = set(schema.tables.get(RUNS, {}).get("columns", ())) if RUNS in self._there else set()
 
-    def is_absent(self, table: str) -> bool:
-        """Whether the warehouse had no such table when it was first asked."""
+    def is_absent(self, table: str, company: Iterable[str] = ()) -> bool:
+        """Whether the warehouse had no such table when it was first asked.
+
+        `company` are tables that will be asked about, too: one query does for all.
+        """
         if self._client is None:
             return False
         if table not in self._absent:
-            self._absent[table] = table not in self._there
-            if self._absent[table]:
+            asked = {name for name in (table, *company) if name not in self._absent}
+            there = asked & self._there
+            if asked - there:
                 with self._lock, self._job_client as client:
-                    self._absent[table] = not any(columns for _, columns in client.get_storage_tables([table]))
+                    there |= {name for name, columns in client.get_storage_tables(asked - there) if columns}
+            self._absent |= {name: name not in there for name in asked}
         return self._absent[table]
 
     # ── runs ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -348,9 +348,9 @@ class Sync:
             self._tables = RunTables(schema, self._is_new, self.holdings.suspects)
         return self._tables
 
-    def _is_new(self, table: str) -> bool:
+    def _is_new(self, table: str, company: Iterable[str]) -> bool:
         """Whether rows can be appended to the table: the warehouse has no such one, and nobody else can make it."""
-        return self._door is not None and self.holdings.is_absent(table)
+        return self._door is not None and self.holdings.is_absent(table, company)
 
     # ── counting ──────────────────────────────────────────────────────────────────────────────────────────────
 

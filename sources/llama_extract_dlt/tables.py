@@ -84,12 +84,16 @@ class RunTables:
     """Gives the table for an agent's data, by the agent's id; where there is none, all agents share one."""
 
     def __init__(
-        self, schema: dlt.Schema, is_new: Callable[[str], bool] | None = None, suspects: Container[str] = ()
+        self,
+        schema: dlt.Schema,
+        is_new: Callable[[str, Iterable[str]], bool] | None = None,
+        suspects: Container[str] = (),
     ) -> None:
         """`schema` is the pipeline's: the tables and columns that there are already.
 
         `is_new` says whether a table has no rows that could be replaced: the warehouse was asked, has no such table,
-        and nobody else can be loading. Of `suspects`, runs, any table may have rows.
+        and nobody else can be loading. It is given the tables that will be asked about next, too, so that one query
+        does. Of `suspects`, runs, any table may have rows.
         """
         self._schema = schema
         self._names = Names(schema.naming)
@@ -101,7 +105,7 @@ class RunTables:
         self._parents: dict[str, str] = {}
         self._children = child_tables(schema)
         """Those that there are when the sync begins."""
-        self._is_new = is_new or (lambda _: False)
+        self._is_new = is_new or (lambda *_: False)
         self._suspects = suspects
 
     def build(
@@ -406,7 +410,7 @@ class RunTables:
         for owners, places in groups.items():
             names = self._children if owners == ("",) else [name for owner in owners for name in _before(owner, before)]
             for name in dict.fromkeys(names):
-                if self._is_new(name):
+                if self._is_new(name, names):
                     continue  # nothing to take away there, and what is appended would stay
                 table = self._table(name)
                 here = [piece.runs for piece in table.pieces]
@@ -428,7 +432,7 @@ class RunTables:
             ids = pa.array([run_id for run_id, its_agent in removed if its_agent == agent], pa.string())
             tables = self._children if agent is None else [RUNS, *_before(agent, before)]
             for name in tables:
-                if self._is_new(name):
+                if self._is_new(name, tables):
                     continue
                 keys = _tombstone_keys("id" if name == RUNS else "_run_id", ids)
                 self._table(name).pieces.append(Piece(np.arange(len(ids)), keys))
@@ -464,7 +468,7 @@ class RunTables:
         json_columns = [name for name in data.column_names if table.types.get(name) == "json"]
         if table.name == AGENTS:
             return LoadTable(AGENTS, data, key="id", json_columns=json_columns)
-        replaces = not self._is_new(table.name)
+        replaces = not self._is_new(table.name, self._tables)
         if table.name == RUNS:
             return LoadTable(RUNS, data, key="id", json_columns=json_columns, replaces=replaces)
         parent, descriptions = self._parents.get(table.name, RUNS), table.new_descriptions()
