@@ -680,6 +680,17 @@ def test_a_full_scan_takes_away_what_was_doubled_by_hand(letters: Agent, house: 
     assert_true(house)
 
 
+def test_a_row_that_is_lost_and_one_that_is_doubled_do_not_make_up_for_each_other(
+    letters: Agent, house: Warehouse
+) -> None:
+    ids = fill(letters, 3)
+    house.load()
+    query(house, f"delete from extraction_runs__config where _run_id = '{ids[1]}'")
+    query(house, f"insert into {DATA} select * from {DATA} where _run_id = '{ids[1]}'")
+    assert house.load(full_scan=True)["runs"]["updated"] == 1
+    assert_true(house)
+
+
 def test_a_full_scan_of_tables_of_each_agent_writes_again_what_was_deleted(letters: Agent, house: Warehouse) -> None:
     fill(letters, 3)
     house.load(data_tables="per_agent")

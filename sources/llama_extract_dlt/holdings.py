@@ -162,15 +162,23 @@ class Holdings:
         self._files = wanted
 
     def inspect(self) -> None:
-        """Finds what is not as it should be, once: the children of all runs are counted, a query a sync."""
+        """Finds what is not as it should be, once: the children of all runs are counted, a query a sync.
+
+        Rows and their keys: one table may have lost a row while another has one twice.
+        """
         if self._inspected or self._client is None:
             return
         self._inspected = True
         children = [name for name in child_tables(self._schema) if name in self._there]
         if children:
             run_id, key = self._column("_run_id"), self._column("id")
-            rows = " UNION ALL ".join(f"SELECT {run_id} FROM {self._name(child)}" for child in children)  # noqa: S608
-            counted = f"(SELECT {run_id}, COUNT(*) AS n FROM ({rows}) u GROUP BY {run_id})"  # noqa: S608
+            row_id = self._column("_dlt_id")
+            columns = f"{run_id}, {row_id}"
+            rows = " UNION ALL ".join(f"SELECT {columns} FROM {self._name(child)}" for child in children)  # noqa: S608
+            counted = (
+                f"(SELECT {run_id}, COUNT(*) AS n, COUNT(DISTINCT {row_id}) AS d "  # noqa: S608
+                f"FROM ({rows}) u GROUP BY {run_id})"
+            )
             if self._has(RUNS):
                 query = (
                     f"SELECT c.{run_id} FROM {counted} c "  # noqa: S608
@@ -187,8 +195,8 @@ class Holdings:
         if "_child_rows" in self._runs_columns:
             key, rows_column = self._column("id"), self._column("_child_rows")
             joined = f"LEFT JOIN {counted} c ON c.{self._column('_run_id')} = r.{key}" if counted else ""
-            found = "COALESCE(c.n, 0)" if counted else "0"
-            query = f"SELECT r.{key} FROM {self._name(RUNS)} r {joined} WHERE r.{rows_column} <> {found}"  # noqa: S608
+            found = f"r.{rows_column} <> COALESCE(c.n, 0) OR c.d <> c.n" if counted else f"r.{rows_column} <> 0"
+            query = f"SELECT r.{key} FROM {self._name(RUNS)} r {joined} WHERE {found}"  # noqa: S608
             self.suspects.update(row[0] for rows in self._fetch(query) for row in rows)
         query = (
             f"SELECT r.{self._column('id')} FROM {self._name(RUNS)} r "  # noqa: S608
