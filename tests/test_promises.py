@@ -22,7 +22,7 @@ from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import LlamaExtractError, llama_extract, load
+from llama_extract_dlt import LlamaExtractError, llama_extract, load, settings
 from postgres import PostgresWarehouse, postgres_server
 from test_command import Command
 from test_sync import RUNS, START, Agent, deleted, stamp
@@ -251,8 +251,13 @@ def test_a_second_pipeline_by_load_doubles_nothing(letters: Agent, house: Wareho
     assert_true(house)
 
 
-def test_another_load_between_the_steps_of_a_plain_run_doubles_nothing(letters: Agent, house: Warehouse) -> None:
+@pytest.mark.parametrize("database", ["none yet", "empty"])
+def test_another_load_between_the_steps_of_a_plain_run_doubles_nothing(
+    letters: Agent, house: Warehouse, database: str
+) -> None:
     fill(letters, 4)
+    if database == "empty":
+        duckdb.connect(str(house.path)).close()
     slow = pipeline_of(house, "slow")
     slow.extract(source_of(house))
     slow.normalize()
@@ -541,6 +546,18 @@ def test_runs_that_were_asked_for_first_are_synced_into_the_tables_of_the_sync(
     assert_true(house, {letters.id: "letters"})
 
 
+def test_what_an_earlier_version_wrote_is_written_again_by_a_full_scan(
+    letters: Agent, house: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = fill(letters, 3)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(settings, "WRITER", "an earlier one")
+        house.load()
+    assert house.load(full_scan=True)["runs"]["updated"] == len(ids)
+    assert house.load(full_scan=True)["runs"]["unchanged"] == len(ids)
+    assert_true(house)
+
+
 # ── 10: runs that move ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -559,6 +576,10 @@ def test_runs_that_moved_to_another_agent_live_there(
     house.load(**given)
     assert_nothing_flagged(house)
     assert_nothing_doubled(house)
+    if roots:
+        arrived = {row["id"] for row in house.rows("extraction_runs") if row["extraction_agent_id"] == forms.id}
+        assert arrived & set(ids[1:6])
+        assert arrived & {row["_run_id"] for row in house.rows("letters")} == set()
     house.load(full_scan=True, **given)
     assert_true(house, roots)
 
@@ -732,7 +753,7 @@ def test_without_dlts_table_of_versions_an_edit_doubles_nothing(letters: Agent, 
     if lost:
         pipeline_of(house).drop()
     letters.edit(ids[0])
-    fill(letters, 1)
+    fill(letters, 1, data={"n": "a text where numbers were", "items": []})
     run(house)
     assert_true(house)
     letters.edit(ids[1])
@@ -777,6 +798,15 @@ def test_a_total_that_lies_hides_no_run_and_flags_none(cloud: Emulator, house: W
         assert house.load(page_size=5, full_scan=full_scan)["unreadable"] == {}
         assert_true(house)
     honest(house, page_size=5)
+
+
+def test_an_agent_without_runs_whose_total_says_one_is_read_as_any_other(letters: Agent, house: Warehouse) -> None:
+    lie_about({letters: one_too_many})
+    for _ in range(2):
+        assert house.load(full_scan=True)["unreadable"] == {}
+    fill(letters, 1)
+    assert house.load()["unreadable"] == {}
+    assert_true(house)
 
 
 def test_a_deletion_is_found_though_the_total_lies(letters: Agent, house: Warehouse) -> None:
@@ -838,6 +868,17 @@ def test_an_answer_for_another_offset_once_loses_nothing(letters: Agent, house: 
     house.load(page_size=5)
     assert_true(house)
     honest(house, page_size=5)
+
+
+def test_a_first_answer_for_another_offset_leaves_nothing_out(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 14)
+
+    def beyond(document: Json, skip: int) -> Json:
+        return document | {"skip": 5, "items": letters.cloud.runs(letters.id)[5:10]}
+
+    lie_about({letters: beyond}, times=1, of=lambda skip: skip == 0)
+    assert house.load(page_size=5)["unreadable"] == {}
+    assert_true(house)
 
 
 def empty(document: Json, skip: int) -> Json:
