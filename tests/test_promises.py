@@ -645,6 +645,23 @@ def test_a_late_run_is_found_though_the_look_for_it_was_cut_off(
     assert_true(house)
 
 
+def test_a_new_run_is_loaded_though_an_unfinished_reading_cannot_be_ended(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 20)
+
+    def on_package(info: Any) -> None:
+        raise Killed
+
+    for _ in range(2):
+        with pytest.raises(Killed):
+            load(house.pipeline, source_of(house, page_size=5, chunk_size=5), on_package=on_package)
+        new = fill(letters, 2)
+        lie_about({letters: ignores_skip(letters, True)}, of=lambda skip: skip > 0)
+        assert house.load(page_size=5)["unreadable"]
+        assert set(new) <= loaded_runs(house).keys()
+        house.cloud.on_answer = None
+    honest(house, page_size=5)
+
+
 @pytest.mark.parametrize("pages", [1, 3])
 def test_a_late_run_is_found_though_the_look_for_it_failed(letters: Agent, house: Warehouse, pages: int) -> None:
     fill(letters, 12)
@@ -924,17 +941,59 @@ def test_one_empty_page_in_the_middle_ends_no_list(letters: Agent, house: Wareho
 def test_a_list_that_leaves_a_run_out_does_not_delete_it(letters: Agent, house: Warehouse) -> None:
     ids = fill(letters, 12)
     house.load(page_size=5)
-
-    def lie(document: Json, skip: int) -> Json:
-        items = [item for item in document["items"] if item["id"] != ids[5]]
-        return document | {"items": items, "total": document["total"] - 1}
-
-    lie_about({letters: lie})
+    lie_about({letters: lambda document, _: leave_out(document, ids[5])})
     for _ in range(2):
         counts = house.load(page_size=5, full_scan=True)
         assert counts["runs"]["deleted"] == 0
         assert_nothing_flagged(house)
     honest(house, page_size=5)
+
+
+def test_of_few_runs_that_a_list_leaves_out_every_one_is_asked_for(letters: Agent, house: Warehouse) -> None:
+    ids = fill(letters, 14)
+    house.load()
+    gone = ids[:5] + ids[6:12]
+    for run_id in gone:
+        letters.cloud.delete_run(run_id)
+    lie_about({letters: lambda document, _: leave_out(document, ids[5])})
+    assert house.load(full_scan=True)["unreadable"]
+    assert_nothing_flagged(house)
+    honest(house)
+    assert deleted(house) == set(gone)
+
+
+def test_a_run_that_a_list_leaves_out_and_that_cannot_be_read_is_reported_and_stays(
+    letters: Agent, house: Warehouse
+) -> None:
+    ids = fill(letters, 6)
+    house.load()
+    letters.cloud.delete_run(ids[0])
+    lie_about({letters: lambda document, _: leave_out(document, ids[3])})
+    house.cloud.fail(times=None, path=f"{RUNS}/{ids[3]}", status=403)
+    counts = house.load(full_scan=True, max_tries=1, max_wait=0)
+    assert ids[3] in counts["unreadable"][letters.id]
+    assert deleted(house) == {ids[0]}
+    honest(house)
+
+
+def test_of_many_runs_that_a_list_leaves_out_a_sample_is_asked_for(letters: Agent, house: Warehouse) -> None:
+    ids = letters.add(140)
+    house.load()
+    lie_about({letters: lambda document, _: document | {"items": document["items"][:10], "total": 10}})
+    assert house.load(full_scan=True)["unreadable"]
+    assert_nothing_flagged(house)
+    letters.cloud.on_answer = None
+    for run_id in ids[:130]:
+        letters.cloud.delete_run(run_id)
+    counts = house.load(full_scan=True)
+    assert counts["runs"]["deleted"] == 130
+    assert counts["agents"][letters.id]["requests"] == 1 + 100 + 1  # the list, the sample, and the list again
+    assert deleted(house) == set(ids[:130])
+
+
+def leave_out(document: Json, run_id: str) -> Json:
+    items = [item for item in document["items"] if item["id"] != run_id]
+    return document | {"items": items, "total": document["total"] - len(document["items"]) + len(items)}
 
 
 def test_a_window_that_could_not_be_read_whole_is_reported(letters: Agent, house: Warehouse) -> None:
@@ -999,6 +1058,17 @@ def test_an_unstable_order_hides_no_run(ties: Agent, house: Warehouse, page_size
     assert_true(house)
     house.cloud.order = "newest"
     honest(house, page_size=page_size)
+
+
+def test_a_list_that_cannot_be_read_whole_for_its_order_is_reported(ties: Agent, house: Warehouse) -> None:
+    """Pages shorter than the runs of an instant: what one request has not shown may never be shown."""
+    for page_size in (2, 3, 4):
+        reported = house.load(page_size=page_size, full_scan=True)["unreadable"]
+        house.forget()
+        assert reported or loaded_runs(house).keys() == {one["id"] for one in house.cloud.runs()}
+        assert_nothing_flagged(house)
+    house.cloud.order = "newest"
+    honest(house)
 
 
 def test_an_unstable_order_does_not_hide_a_deletion(ties: Agent, house: Warehouse) -> None:
@@ -1087,7 +1157,13 @@ def test_runs_in_flight_that_fail_for_good_stop_nothing_else(letters: Agent, hou
     forms.add(1)
     counts = house.load(page_size=5, max_tries=1, max_wait=0)
     assert list(counts["unreadable"]) == [letters.id]
+    assert f"{len(bad)} of its runs in flight" in counts["unreadable"][letters.id]
     assert counts["runs"]["deleted"] == 0
+    assert counts["runs"]["new"] + counts["runs"]["updated"] == 3
+    assert {row["status"] for row in house.rows("extraction_runs") if row["id"] == good} == {"SUCCESS"}
+    again = house.load(page_size=5, max_tries=1, max_wait=0)
+    assert again["unreadable"].keys() == {letters.id}
+    assert again["runs"]["new"] + again["runs"]["updated"] == 0
     house.cloud.heal()
     for run_id in bad:
         letters.finish(run_id)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,7 +16,7 @@ import msgspec
 from . import settings
 from .chunks import Agent, Chunk, Given, Selection
 from .client import LlamaCloudClient, RunPage
-from .exceptions import InvalidRequestError, LlamaExtractError, NotFoundError, PermissionDeniedError, is_fatal, refuses
+from .exceptions import InvalidRequestError, LlamaExtractError, NotFoundError, is_fatal, refuses
 from .holdings import Holdings
 from .paging import Item, Listing, Page, item_key
 from .runs import Rejected, Run, read_run
@@ -95,6 +95,8 @@ class AgentRuns:
         if confirmed.alive:
             yield self._incomplete([confirmed.doubt()], new)
             return
+        if confirmed.failed:
+            yield Chunk(unreadable={self._agent.id: describe_failures(confirmed.failed, "that its list leaves out")})
         yield self._delete(confirmed.gone, new)
         yield self._remember(new)
 
@@ -234,7 +236,7 @@ class AgentRuns:
 
         One that cannot be read stays in flight and is reported.
         """
-        old, missing = self.state, list[str]()
+        old, missing, failed = self.state, list[str](), dict[str, LlamaExtractError]()
         async with AsyncExitStack() as stack:
             async for run_id, item in ahead(self._fetch, ids, self._selection.concurrency, stack):
                 chunk = self._count(Counter(requests=1))
@@ -245,8 +247,10 @@ class AgentRuns:
                 elif item is None:
                     missing.append(run_id)
                 else:
-                    chunk.unreadable[self._agent.id] = f"its run {run_id}, which is in flight: {item}"
+                    failed[run_id] = item
                 yield chunk
+            if failed:
+                yield Chunk(unreadable={self._agent.id: describe_failures(failed, "in flight")})
             if missing:
                 await self._client.list_runs(self._agent.id, skip=0, limit=1)
                 yield self._count(Counter(requests=1))
@@ -442,6 +446,8 @@ class Confirmed:
     """Those that are deleted, the ones that were not asked for included where the asked ones leave no doubt."""
     alive: list[str] = field(default_factory=list)
     """Those that are there, and of the agent whose list leaves them out."""
+    failed: dict[str, LlamaExtractError] = field(default_factory=dict)
+    """Those that could not be read, with why."""
 
     async def ask(
         self,
@@ -466,7 +472,7 @@ class Confirmed:
             elif isinstance(item, Run) and item.agent_id != agent_id:
                 unsure = True  # it has moved, so others may have, too
             elif isinstance(item, LlamaExtractError):
-                unsure = True
+                self.failed[run_id], unsure = item, True
             else:
                 self.alive.append(run_id)
             yield item if isinstance(item, Run) else None
@@ -489,9 +495,15 @@ async def fetch_run(
     except NotFoundError:
         return None
     except LlamaExtractError as error:
-        if is_fatal(error) or isinstance(error, PermissionDeniedError):
+        if is_fatal(error):
             raise
         return error
+
+
+def describe_failures(failed: Mapping[str, LlamaExtractError], what: str) -> str:
+    """Which runs could not be read, in one line; `what` says what runs they are."""
+    run_id, error = next(iter(failed.items()))
+    return f"{len(failed)} of its runs {what} could not be read, {run_id} for one: {error}"
 
 
 def read_item(raw: bytes, position: str, selection: Selection) -> Item:

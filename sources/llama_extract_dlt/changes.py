@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from . import settings
-from .agent_runs import AgentRuns, Confirmed, ahead, first_pages, read_item
+from .agent_runs import AgentRuns, Confirmed, ahead, describe_failures, first_pages, read_item
 from .chunks import Agent, Chunk, Given, Selection
 from .client import LlamaCloudClient
 from .exceptions import ConfigurationError, LlamaExtractError, NotFoundError, is_fatal
@@ -244,6 +244,8 @@ class ChangeReader:
                 yield Chunk(unreadable={agent_id: reason})
                 continue
             chunk = Chunk(deleted=[(run_id, agent_id) for run_id in confirmed.gone])
+            if confirmed.failed:
+                chunk.unreadable[agent_id] = describe_failures(confirmed.failed, "whose agent is not there")
             chunk.counts[agent_id, "deleted"] = len(chunk.deleted)
             if len(confirmed.gone) == len(candidates):
                 chunk.states[agent_id] = None
