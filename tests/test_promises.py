@@ -5,6 +5,8 @@ Each test is one scenario of the issue "Promises kept": HTTP in, SQL out.
 
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -268,6 +270,38 @@ def test_another_load_between_the_steps_of_a_plain_run_doubles_nothing(
     assert_true(house)
 
 
+def test_pipelines_of_two_names_share_the_tables_of_each_agent(
+    cloud: Emulator, letters: Agent, house: Warehouse
+) -> None:
+    """Agents get other names in between, so that each pipeline by itself would name other tables."""
+    forms = Agent(cloud, "Forms")
+    ids = fill(letters, 3) + fill(forms, 3)
+    given: dict[str, Any] = {"data_tables": "per_agent"}
+    load(pipeline_of(house), source_of(house, **given))
+    cloud.rename_agent(letters.id, "Bills")
+    cloud.rename_agent(forms.id, "Letters")
+    roots = {letters.id: "letters", forms.id: "forms"}
+    for name in ("another", "llama_extract", "another"):
+        letters.edit(ids[0])
+        forms.edit(ids[3])
+        fill(letters, 1)
+        load(pipeline_of(house, name), source_of(house, full_scan=True, **given))
+        assert_true(house, roots)
+
+
+def test_of_pipelines_of_two_names_one_clears_what_the_other_wrote(letters: Agent, house: Warehouse) -> None:
+    forms = Agent(house.cloud, "Forms")
+    fill(letters, 2)
+    plain = forms.add(2)
+    load(pipeline_of(house, "another"), source_of(house))  # which knows of no list in the data of forms
+    house.cloud.edit_run(plain[0], data={"n": 1, "items": [{"a": 1}]})
+    load(pipeline_of(house), source_of(house, full_scan=True))
+    assert_true(house)
+    forms.edit(plain[0])
+    load(pipeline_of(house, "another"), source_of(house))
+    assert_true(house)
+
+
 TOGETHER = """
 import sys, dlt
 from llama_extract_dlt import llama_extract
@@ -291,6 +325,85 @@ def test_two_plain_runs_at_once_into_postgresql_are_made_good_by_a_full_scan(
         house.load(full_scan=True)
         assert_true(house)
         house.close()
+
+
+# ── 5: what a kill leaves between two tables ──────────────────────────────────────────────────────────────────────
+
+
+CHILDREN_ONLY = """
+import os, signal, sys, dlt
+from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
+from llama_extract_dlt import llama_extract, load
+
+execute = DuckDbSqlClient.execute_query
+
+def execute_query(self, query, *args, **kwargs):
+    if str(query).startswith("DELETE FROM") and '"extraction_runs" ' in str(query).split("WHERE")[0] + " ":
+        if "_staging" not in str(query).split("WHERE")[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return execute(self, query, *args, **kwargs)
+
+DuckDbSqlClient.execute_query = execute_query
+door, name, path, key, base, data_tables = sys.argv[1:]
+pipeline = dlt.pipeline(name, destination=dlt.destinations.duckdb(path), dataset_name="llama_extract")
+if door == "pending":
+    pipeline.load()
+else:
+    load(pipeline, llama_extract(api_key=key, base_url=base, data_tables=data_tables))
+"""
+
+
+def killed_before_the_runs(house: Warehouse, door: str, name: str = "llama_extract", tables: str = "shared") -> None:
+    """A process that loads all child tables, and is killed at the moment at which it would replace the runs."""
+    house.forget()
+    cloud, command = house.cloud, [sys.executable, "-c", CHILDREN_ONLY, door, name, str(house.path)]
+    environment = os.environ | {"LOAD__WORKERS": "1"}
+    process = subprocess.run(
+        [*command, cloud.api_key, cloud.base_url, tables], check=False, env=environment, capture_output=True, text=True
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    pipeline_of(house, name).drop()
+
+
+def test_a_switch_of_tables_that_wrote_child_rows_only_and_is_taken_back_loses_nothing(
+    letters: Agent, house: Warehouse
+) -> None:
+    fill(letters, 4)
+    house.load()
+    killed_before_the_runs(house, "load", tables="per_agent")
+    assert len(house.rows("letters")) == 4
+    house.load(full_scan=True)
+    assert_true(house)
+    assert house.rows("letters") == []
+
+
+def test_an_edit_of_which_child_rows_came_only_and_that_is_taken_back_leaves_nothing(
+    letters: Agent, house: Warehouse
+) -> None:
+    ids = fill(letters, 4)
+    before = next(one for one in house.cloud.runs() if one["id"] == ids[1])
+    house.load()
+    house.cloud.edit_run(ids[1], True, data={"n": -1, "items": [{"a": -1}, {"a": -2}]})
+    killed_before_the_runs(house, "load")
+    house.cloud.edit_run(ids[1], False, data=before["data"], updated_at=before["updated_at"])
+    house.load(full_scan=True)
+    assert_true(house)
+
+
+def test_an_old_package_of_which_child_rows_came_only_is_made_good(letters: Agent, house: Warehouse) -> None:
+    ids = fill(letters, 4)
+    run(house, "slow")
+    letters.edit(ids[1])
+    slow = pipeline_of(house, "slow")
+    slow.extract(source_of(house))
+    slow.normalize()
+    letters.edit(ids[1])
+    load(pipeline_of(house, "quick"), source_of(house, full_scan=True))
+    assert_true(house)
+    killed_before_the_runs(house, "pending", "slow")
+    for name in ("slow", "quick"):
+        load(pipeline_of(house, name), source_of(house, full_scan=True))
+        assert_true(house)
 
 
 # ── 6: a source that is tried ─────────────────────────────────────────────────────────────────────────────────────
@@ -947,6 +1060,20 @@ def test_a_list_that_leaves_a_run_out_does_not_delete_it(letters: Agent, house: 
         assert counts["runs"]["deleted"] == 0
         assert_nothing_flagged(house)
     honest(house, page_size=5)
+
+
+def test_runs_that_were_flagged_are_removed_where_that_is_asked_for(cloud: Emulator, house: Warehouse) -> None:
+    agents = [Agent(cloud, "Letters"), Agent(cloud, "Forms")]
+    ids = [run_id for agent in agents for run_id in fill(agent, 3)]
+    house.load()
+    cloud.delete_run(ids[0])
+    cloud.delete_agent(agents[1].id)
+    house.load(full_scan=True)
+    gone = {ids[0], *ids[3:]}
+    assert deleted(house) == gone
+    assert house.load(full_scan=True, deleted_runs="remove")["runs"]["deleted"] == len(gone)
+    assert loaded_runs(house).keys() == set(ids) - gone
+    assert_true(house)
 
 
 def test_of_few_runs_that_a_list_leaves_out_every_one_is_asked_for(letters: Agent, house: Warehouse) -> None:

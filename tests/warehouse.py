@@ -18,7 +18,7 @@ from llama_cloud_emulator import Emulator
 from llama_extract_dlt import llama_extract, load
 
 NAMING = NamingConvention()
-KEYS = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_deleted"}
+KEYS = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_dlt_load_id", "_deleted"}
 DATA = "extraction_runs__data"
 Row = dict[str, Any]
 

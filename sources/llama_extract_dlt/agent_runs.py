@@ -298,7 +298,8 @@ class AgentRuns:
         self.scanned = True
         if listing.doubtful and rest is None:
             new.total = listing.found
-        self.gone = [] if rest else list(dict.fromkeys([*known.unseen(), *waiting]))
+        unseen = known.unseen(found_deleted=self._selection.deleted_runs == "remove")
+        self.gone = [] if rest else list(dict.fromkeys([*unseen, *waiting]))
         # What the list left out is asked for when all agents have been read; until then the scan is not done.
         new.rest, new.full_scan_at = None, old.full_scan_at if self.gone else self._now
         for run_id in self.gone:

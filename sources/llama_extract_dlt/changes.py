@@ -209,7 +209,8 @@ class ChangeReader:
         """
         listed = {agent.id for agent in self._selection.agents}
         projects = {agent.project_id for agent in self._selection.agents}
-        held = await asyncio.to_thread(self._holdings.agents)
+        removes = self._selection.deleted_runs == "remove"
+        held = await asyncio.to_thread(self._holdings.agents, found_deleted=removes)
         for agent_id, project in held.items():
             if agent_id in listed or project not in projects:
                 continue
@@ -223,7 +224,8 @@ class ChangeReader:
                 if not isinstance(error, NotFoundError):
                     continue
             known = await asyncio.to_thread(self._holdings.runs_of_agent, agent_id)
-            candidates, confirmed = [run_id for run_id in known.unseen() if run_id not in self._given], Confirmed()
+            unseen, confirmed = known.unseen(found_deleted=removes), Confirmed()
+            candidates = [run_id for run_id in unseen if run_id not in self._given]
 
             def read(raw: bytes, position: str) -> Run | Rejected:
                 return read_item(raw, position, self._selection)

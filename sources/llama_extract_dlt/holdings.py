@@ -58,7 +58,8 @@ class Known:
         self._keys = all_keys[order]
         self._digests = np.concatenate(digests)[order]
         self._ids = pa.concat_arrays(ids).take(pa.array(order))
-        self._seen = np.concatenate(deleted)[order]
+        self._deleted = np.concatenate(deleted)[order]
+        self._seen = np.zeros(len(order), dtype=bool)
         self._files = files
         twice = np.flatnonzero(self._keys[1:] == self._keys[:-1])
         self._digests[twice] = hash(None)  # a run that is there twice is not there as it should be
@@ -77,9 +78,10 @@ class Known:
             return "incomplete" if self._files else "unchanged"
         return "updated"
 
-    def unseen(self) -> list[str]:
-        """The ids of runs that were not seen, and not found deleted before."""
-        ids: list[str] = self._ids.filter(pa.array(~self._seen)).to_pylist()
+    def unseen(self, *, found_deleted: bool = False) -> list[str]:
+        """The ids of runs that were not seen; those that were found deleted before only if they are asked for."""
+        unseen = ~self._seen if found_deleted else ~(self._seen | self._deleted)
+        ids: list[str] = self._ids.filter(pa.array(unseen)).to_pylist()
         return list(dict.fromkeys(ids))
 
 
@@ -89,6 +91,7 @@ class Holdings:
     Attributes:
         suspects: after `inspect`, runs whose rows are not those that were written for them.
         orphans: after `inspect`, ids that child tables have rows of, but not the table of the runs.
+        shared: whether pipelines of other names load into the dataset, too.
     """
 
     def __init__(
@@ -107,13 +110,15 @@ class Holdings:
         """
         self.suspects: set[str] = set()
         self.orphans: list[str] = []
+        self.shared = False
         self._client: Any = None
         self._lock = threading.Lock()
         self._inspected = False
         self._files = True
         self._absent = dict.fromkeys(dropped, True) | dict.fromkeys(emptied, False)
         self._hidden = frozenset(self._absent)
-        self._there: set[str] = set()
+        self._there: dict[str, frozenset[str]] = {}
+        """The columns of the tables that are there."""
         if schema is None:
             return
         if not isinstance(client, SqlJobClientBase):
@@ -132,12 +137,16 @@ class Holdings:
     def _take_over(self, schema: dlt.Schema, names: Iterable[str]) -> None:
         with self._lock, self._job_client as client:
             _take_over_stored(client, schema, self._hidden)
-            known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name]
+            states = schema.state_table_name
+            known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name, states]
             for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, *names])):
                 if columns and name not in self._hidden:
-                    self._there.add(name)
+                    self._there[name] = frozenset(columns)
                     _complete(schema, name, columns)
-        self._runs_columns = set(schema.tables.get(RUNS, {}).get("columns", ())) if RUNS in self._there else set()
+        self._runs_columns = self._there.get(RUNS, frozenset())
+        if self._has(states):
+            query = f"SELECT COUNT(DISTINCT {self._column('pipeline_name')}) FROM {self._name(states)}"  # noqa: S608
+            self.shared = any(row[0] > 1 for rows in self._fetch(query) for row in rows)
 
     def is_absent(self, table: str, company: Iterable[str] = ()) -> bool:
         """Whether the warehouse had no such table when it was first asked.
@@ -148,7 +157,7 @@ class Holdings:
             return False
         if table not in self._absent:
             asked = {name for name in (table, *company) if name not in self._absent}
-            there = asked & self._there
+            there = asked & self._there.keys()
             if asked - there:
                 with self._lock, self._job_client as client:
                     there |= {name for name, columns in client.get_storage_tables(asked - there) if columns}
@@ -162,49 +171,61 @@ class Holdings:
         self._files = wanted
 
     def inspect(self) -> None:
-        """Finds what is not as it should be, once: the children of all runs are counted, a query a sync.
+        """Finds what is not as it should be, once, by counting the child rows of all runs.
 
-        Rows and their keys: one table may have lost a row while another has one twice.
+        A run has as many as were written, each once, and all by the load that wrote the run: one table may have lost a
+        row while another has one twice, and a load that was cut off may have replaced rows in some tables only.
         """
         if self._inspected or self._client is None:
             return
         self._inspected = True
-        children = [name for name in child_tables(self._schema) if name in self._there]
-        if children:
-            run_id, key = self._column("_run_id"), self._column("id")
-            row_id = self._column("_dlt_id")
-            columns = f"{run_id}, {row_id}"
-            rows = " UNION ALL ".join(f"SELECT {columns} FROM {self._name(child)}" for child in children)  # noqa: S608
-            counted = (
-                f"(SELECT {run_id}, COUNT(*) AS n, COUNT(DISTINCT {row_id}) AS d "  # noqa: S608
-                f"FROM ({rows}) u GROUP BY {run_id})"
-            )
+        counted = self._children_counted()
+        if counted:
+            unknown = ""
             if self._has(RUNS):
-                query = (
-                    f"SELECT c.{run_id} FROM {counted} c "  # noqa: S608
-                    f"WHERE NOT EXISTS (SELECT 1 FROM {self._name(RUNS)} r WHERE r.{key} = c.{run_id})"
-                )
-            else:
-                query = f"SELECT c.{run_id} FROM {counted} c"  # noqa: S608
-            self.orphans = [row[0] for rows in self._fetch(query) for row in rows if row[0]]
-        else:
-            counted = None
+                key, run_id = self._column("id"), self._column("_run_id")
+                unknown = f" WHERE NOT EXISTS (SELECT 1 FROM {self._name(RUNS)} r WHERE r.{key} = c.{run_id})"  # noqa: S608
+            self.orphans = [
+                run_id for run_id in self._ids(f"c.{self._column('_run_id')}", f"{counted} c{unknown}") if run_id
+            ]
         self.suspects.update(self.orphans)
         if not self._has(RUNS):
             return
-        if "_child_rows" in self._runs_columns:
-            key, rows_column = self._column("id"), self._column("_child_rows")
-            joined = f"LEFT JOIN {counted} c ON c.{self._column('_run_id')} = r.{key}" if counted else ""
-            found = f"r.{rows_column} <> COALESCE(c.n, 0) OR c.d <> c.n" if counted else f"r.{rows_column} <> 0"
-            query = f"SELECT r.{key} FROM {self._name(RUNS)} r {joined} WHERE {found}"  # noqa: S608
-            self.suspects.update(row[0] for rows in self._fetch(query) for row in rows)
-        query = (
-            f"SELECT r.{self._column('id')} FROM {self._name(RUNS)} r "  # noqa: S608
-            f"LEFT JOIN {self._loads} l ON l.{self._column('load_id')} = r.{self._column('_dlt_load_id')} "
-            f"WHERE l.{self._column('status')} IS NULL OR l.{self._column('status')} <> 0"
+        key, load = f"r.{self._column('id')}", f"r.{self._column('_dlt_load_id')}"
+        if {"_child_rows", "_dlt_load_id"} <= self._runs_columns:
+            rows = f"r.{self._column('_child_rows')}"
+            source, wrong = f"{self._name(RUNS)} r", f"{rows} <> 0"
+            if counted:
+                source += f" LEFT JOIN {counted} c ON c.{self._column('_run_id')} = {key}"
+                other_load = f"c.loads < c.n OR c.first_load <> {load} OR c.last_load <> {load}"
+                wrong = f"{rows} <> COALESCE(c.n, 0) OR c.ids <> c.n OR (({other_load}) AND {self._alive()})"
+            self.suspects.update(self._ids(key, f"{source} WHERE {wrong}"))
+        if "_dlt_load_id" in self._runs_columns:
+            status = f"l.{self._column('status')}"
+            loads = f"LEFT JOIN {self._loads} l ON l.{self._column('load_id')} = {load}"
+            source = f"{self._name(RUNS)} r {loads} WHERE {status} IS NULL OR {status} <> 0"
+            self.suspects.update(self._ids(key, source))
+
+    def _children_counted(self) -> str:
+        """A query of the child rows of each run: how many, how many ids, and by which loads; empty without tables."""
+        run_id, row_id, load = (self._column(name) for name in ("_run_id", "_dlt_id", "_dlt_load_id"))
+        selects = []
+        for child in child_tables(self._schema):
+            if child in self._there:
+                written_by_this_version = "_dlt_load_id" in self._there[child]
+                known = load if written_by_this_version else f"'' AS {load}"
+                selects.append(f"SELECT {run_id}, {row_id}, {known} FROM {self._name(child)}")  # noqa: S608
+        if not selects:
+            return ""
+        return (
+            f"(SELECT {run_id}, COUNT(*) AS n, COUNT(DISTINCT {row_id}) AS ids, COUNT({load}) AS loads, "  # noqa: S608
+            f"MIN({load}) AS first_load, MAX({load}) AS last_load "
+            f"FROM ({' UNION ALL '.join(selects)}) u GROUP BY {run_id})"
         )
-        if {"_dlt_load_id"} <= self._runs_columns:
-            self.suspects.update(row[0] for rows in self._fetch(query) for row in rows)
+
+    def _ids(self, column: str, source: str) -> Iterator[str]:
+        for rows in self._fetch(f"SELECT {column} FROM {source}"):  # noqa: S608
+            yield from (row[0] for row in rows)
 
     def runs_of_agent(self, agent_id: str) -> Known:
         """The agent's runs."""
@@ -226,13 +247,32 @@ class Holdings:
             found |= {row[0]: row[1] or "" for rows in self._fetch(query, some) for row in rows}
         return found
 
-    def agents(self) -> dict[str, str]:
-        """The agents that have runs here which were not found deleted, with their projects."""
+    def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
+        """The agents that have runs here, with their projects; runs that were found deleted count if asked for."""
         if not self._has(RUNS):
             return {}
         agent, project = self._column("extraction_agent_id"), self._column("project_id")
-        query = f"SELECT DISTINCT {agent}, {project} FROM {self._name(RUNS)} r WHERE {self._alive()}"  # noqa: S608
+        query = f"SELECT DISTINCT {agent}, {project} FROM {self._name(RUNS)} r"  # noqa: S608
+        if not found_deleted:
+            query += f" WHERE {self._alive()}"
         return {row[0]: row[1] for rows in self._fetch(query) for row in rows if row[0]}
+
+    def data_tables(self) -> dict[str, str]:
+        """The tables that have the data of one agent each, by the agent's id: another pipeline may have named them."""
+        own = [name for name in child_tables(self._schema) if name in self._there] if self._has(RUNS) else []
+        selects = [
+            f"SELECT '{name}' AS t, r.{self._column('extraction_agent_id')}, COUNT(*) AS n FROM {self._name(name)} d "  # noqa: S608
+            f"JOIN {self._name(RUNS)} r ON r.{self._column('id')} = d.{self._column('_run_id')} "
+            f"GROUP BY r.{self._column('extraction_agent_id')}"
+            for name in own
+            if not name.startswith(RUNS) and "__" not in name
+        ]
+        if not selects:
+            return {}
+        found = [row for rows in self._fetch(" UNION ALL ".join(selects)) for row in rows]
+        found.sort(key=lambda row: int(row[2]))  # the most rows last
+        owners = {table: agent for table, agent, _ in found}
+        return {agent: table for table, agent, _ in found if owners[table] == agent}
 
     def rows(self, ids: Sequence[str]) -> Iterator[pa.Table]:
         """The rows of these runs as they are in the warehouse."""
@@ -304,7 +344,7 @@ def _complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like:
     """Adds to the schema's table the columns that it lacks, and the table if that is missing."""
     table: Any = schema.tables.get(name)
     missing = [column for key, column in columns.items() if table is None or key not in table["columns"]]
-    if name == schema.loads_table_name or not missing:
+    if name in (schema.loads_table_name, schema.state_table_name) or not missing:
         return
     added: Any = new_table(name, columns=missing)
     if table is None and like is not None:

@@ -237,6 +237,9 @@ class Sync:
         if self.selection.data_tables == "per_agent":
 
             def table(agent_id: str) -> str:
+                if agent_id not in given:  # another pipeline may have given one
+                    for agent, name in self.holdings.data_tables().items():
+                        given.setdefault(agent, name)
                 return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
 
             self.selection = replace(self.selection, data_table=table)
@@ -345,7 +348,7 @@ class Sync:
     def tables(self, schema: dlt.Schema) -> RunTables:
         """What makes the tables, for all that is extracted."""
         if self._tables is None:
-            self._tables = RunTables(schema, self._is_new, self.holdings.suspects)
+            self._tables = RunTables(schema, self._is_new, self.holdings.suspects, shared=self.holdings.shared)
         return self._tables
 
     def _is_new(self, table: str, company: Iterable[str]) -> bool:

@@ -88,12 +88,15 @@ class RunTables:
         schema: dlt.Schema,
         is_new: Callable[[str, Iterable[str]], bool] | None = None,
         suspects: Container[str] = (),
+        *,
+        shared: bool = False,
     ) -> None:
         """`schema` is the pipeline's: the tables and columns that there are already.
 
         `is_new` says whether a table has no rows that could be replaced: the warehouse was asked, has no such table,
         and nobody else can be loading. It is given the tables that will be asked about next, too, so that one query
-        does. Of `suspects`, runs, any table may have rows.
+        does. Of `suspects`, runs, any table may have rows; and of any run where the dataset is `shared` with other
+        pipelines, whose tables this one's state does not know.
         """
         self._schema = schema
         self._names = Names(schema.naming)
@@ -107,6 +110,7 @@ class RunTables:
         """Those that there are when the sync begins."""
         self._is_new = is_new or (lambda *_: False)
         self._suspects = suspects
+        self._shared = shared
 
     def build(
         self,
@@ -131,6 +135,7 @@ class RunTables:
         if read.runs:
             self._run_ids = pa.array([run.id for run in read.runs], pa.string())
             self._run_keys = run_keys([run.id for run in read.runs])
+            self._load_id = load_id
             keys = {
                 "_content_hash": pa.array([run.content_hash for run in read.runs], pa.string()),
                 "_dlt_load_id": pa.repeat(load_id, len(read.runs)),
@@ -384,6 +389,7 @@ class RunTables:
                 "_dlt_id": ids,
                 "_dlt_parent_id": where.parents,
                 "_dlt_list_idx": pa.array(where.position, pa.int64()),
+                "_dlt_load_id": pa.repeat(self._load_id, len(where.runs)),
             },
         )
         table.pieces.append(piece)
@@ -445,6 +451,8 @@ class RunTables:
         had = {name for tables in agent_tables.values() for name in tables}
         if unknown := [name for name in self._children if name not in had]:
             agent_tables.setdefault("", []).extend(unknown)
+        if self._shared:
+            return {"": list(self._children)}
         return {agent: list(tables) for agent, tables in agent_tables.items()}
 
     def _child(self, path: tuple[str, ...], parent: str) -> Table:
@@ -494,7 +502,7 @@ def child_tables(schema: dlt.Schema) -> list[str]:
 
 def _tombstone_keys(key: str, run_ids: pa.Array) -> dict[str, pa.Array]:
     """The key columns of tombstones: all that the table's rows have, since dlt counts on those named after it."""
-    others: dict[str, pa.DataType] = dict.fromkeys(("_dlt_id", "_dlt_parent_id"), pa.string())
+    others: dict[str, pa.DataType] = dict.fromkeys(("_dlt_id", "_dlt_parent_id", "_dlt_load_id"), pa.string())
     others |= {"_dlt_list_idx": pa.int64()}
     if key == "id":
         others = dict.fromkeys(("_content_hash", "_dlt_load_id", "data_schema_hash"), pa.string())
