@@ -914,13 +914,20 @@ def without(document: Json, skip: int) -> Json:
     return {name: value for name, value in document.items() if name != "total"}
 
 
+def without_end(document: Json, skip: int) -> Json:
+    return document | {"total": 10**30}
+
+
 def zero(document: Json, skip: int) -> Json:
     return document | {"total": 0}
 
 
 @pytest.mark.parametrize("times", [1, None])
 def test_a_total_that_lies_hides_no_run_and_flags_none(cloud: Emulator, house: Warehouse, times: int | None) -> None:
-    lies = {Agent(cloud, lie.__name__): lie for lie in (capped, one_too_many, one_too_few, none_at_all, without, zero)}
+    lies = {
+        Agent(cloud, lie.__name__): lie
+        for lie in (capped, one_too_many, one_too_few, none_at_all, without, without_end, zero)
+    }
     for new, full_scan in ((14, False), (3, False), (0, True), (8, False)):
         for agent in lies:
             fill(agent, new)
@@ -1116,6 +1123,46 @@ def test_of_many_runs_that_a_list_leaves_out_a_sample_is_asked_for(letters: Agen
     assert counts["runs"]["deleted"] == 130
     assert counts["agents"][letters.id]["requests"] == 1 + 100 + 1  # the list, the sample, and the list again
     assert deleted(house) == set(ids[:130])
+
+
+def answer_with(house: Warehouse, asked: str, other: str) -> None:
+    """Lets the service answer with another run than the one asked for by its ID."""
+    answer = next(one for one in house.cloud.runs() if one["id"] == other)
+    path = f"{RUNS}/{asked}"
+    house.cloud.on_answer = lambda at, query, document: answer if at == path or "/by-job/" in at else None
+
+
+def test_another_run_than_the_one_asked_for_is_reported(letters: Agent, house: Warehouse) -> None:
+    ids = fill(letters, 3)
+    job = str(uuid.uuid4())
+    letters.cloud.edit_run(ids[0], False, job_id=job)
+    letters.cloud.edit_run(ids[1], False, job_id=str(uuid.uuid4()))
+    answer_with(house, ids[0], ids[1])
+    for given in ({"run_ids": [ids[0], ids[2]]}, {"job_ids": [job]}):
+        counts = house.load(**given)
+        assert len(counts["unreadable"]) == 1
+        assert ids[1] not in loaded_runs(house)
+    assert loaded_runs(house).keys() == {ids[2]}
+    honest(house)
+
+
+def test_another_run_than_the_one_asked_for_deletes_and_moves_none(cloud: Emulator, house: Warehouse) -> None:
+    letters, forms = Agent(cloud, "Letters"), Agent(cloud, "Forms")
+    ids, other = fill(letters, 5), fill(forms, 1)[0]
+    waiting = letters.add(status="PENDING")[0]
+    house.load(page_size=3)
+    fill(letters, 3)
+    letters.finish(waiting)
+    answer_with(house, waiting, other)
+    house.load(page_size=3)
+    lie_about({letters: lambda document, _: leave_out(document, ids[2])})
+    lists = house.cloud.on_answer
+    answer_with(house, ids[2], other)
+    by_id = house.cloud.on_answer
+    house.cloud.on_answer = lambda *what: by_id(*what) or lists(*what)
+    assert house.load(full_scan=True)["unreadable"]
+    assert_nothing_flagged(house)
+    honest(house)
 
 
 def leave_out(document: Json, run_id: str) -> Json:

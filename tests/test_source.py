@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -294,6 +295,60 @@ def test_keys_that_collide_or_are_reserved_keep_their_values(cloud: Emulator, wa
     assert expected | {"select": 5, "_empty": 6} == {
         k: v for k, v in row.items() if v is not None and (k in expected or k in ("select", "_empty"))
     }
+
+
+LEAF = {"confidence": 0.5}
+CITED = {"confidence": 0.5, "citation": [{"page": 1, "matching_text": "t"}]}
+
+
+def test_metadata_of_a_field_called_citation_are_complete_whatever_others_stand_beside_them(
+    cloud: Emulator, warehouse: Make
+) -> None:
+    """A field of that name looks like the citations of another one: an object, a list, one within a list."""
+    agent = cloud.add_agent("Papers", {})["id"]
+    expected: dict[str, dict[str, int]] = {}
+    for data, metadata, places in (
+        ({"a": {"citation": "s"}}, {"a": {"citation": CITED}}, {"a.citation": 1}),
+        ({"a": None}, {"a": CITED}, {"a": 1}),
+        ({"a": None}, {"a": {"citation": [{"page": 3}]}}, {"a": 1}),
+        ({"a": {"citation": ["s", "t"]}}, {"a": {"citation": [LEAF, CITED]}}, {"a.citation.0": 0, "a.citation.1": 1}),
+        ({"a": None}, {"a": {"confidence": 0.1, "citation": []}}, {"a": 0}),
+        ({"citation": "s"}, {"citation": LEAF}, {"citation": 0}),
+        ({"b": ["s"]}, {"b": [{"confidence": 0.1, "citation": [{"page_dimensions": {"width": 1.5}}]}]}, {"b.0": 1}),
+        ({"b": [{"citation": "s"}, "t"]}, {"b": [{"citation": LEAF}, CITED]}, {"b.0.citation": 0, "b.1": 1}),
+    ):
+        found = cloud.add_run(agent, data=data, extraction_metadata={"field_metadata": metadata})
+        expected[found["id"]] = places
+    house = warehouse(cloud)
+    for arguments in ({}, {"full_scan": True, "chunk_size": 1}):
+        house.load(**arguments)
+        cited = Counter(row["_dlt_parent_id"] for row in house.rows("extraction_runs__field_metadata__citation"))
+        actual: dict[str, dict[str, int]] = {run_id: {} for run_id in expected}
+        for row in house.rows("extraction_runs__field_metadata"):
+            if row["_run_id"] in expected:
+                actual[row["_run_id"]][row["field_path"]] = cited.pop(row["_dlt_id"], 0)
+        assert actual == expected
+        for run_id in expected:
+            cloud.edit_run(run_id, error="so that it is loaded again")
+
+
+def test_an_object_where_the_api_has_a_text_or_a_time_changes_no_columns_type(cloud: Emulator, warehouse: Make) -> None:
+    """It comes in the first load, and once."""
+    odd = cloud.add_run(
+        cloud.agents()[0]["id"], status={"code": 1}, created_at={"when": 2}, config={"extraction_mode": {"a": 1}}
+    )
+    cloud.add_run(cloud.agents()[0]["id"])
+    house = warehouse(cloud)
+    house.load()
+    types = dict(
+        house.sql("select column_name, data_type from information_schema.columns where table_name = 'extraction_runs'")
+    )
+    assert (types["status"], types["created_at"]) == ("VARCHAR", "TIMESTAMP WITH TIME ZONE")
+    successes = sum(run["status"] == "SUCCESS" for run in cloud.runs())
+    assert house.sql("select count(*) from extraction_runs where status = 'SUCCESS'") == [(successes,)]
+    row = next(row for row in house.rows("extraction_runs") if row["id"] == odd["id"])
+    assert (row["status"], row["created_at"], row["created_at__v_json"]) == ('{"code":1}', None, '{"when":2}')
+    assert [row["extraction_mode"] for row in house.rows("extraction_runs__config")].count('{"a":1}') == 1
 
 
 def test_new_members_of_a_run_become_columns(cloud: Emulator, warehouse: Make) -> None:

@@ -16,7 +16,14 @@ import msgspec
 from . import settings
 from .chunks import Agent, Chunk, Given, Selection
 from .client import LlamaCloudClient, RunPage
-from .exceptions import InvalidRequestError, LlamaExtractError, NotFoundError, is_fatal, refuses
+from .exceptions import (
+    InvalidRequestError,
+    LlamaExtractError,
+    NotFoundError,
+    UnexpectedResponseError,
+    is_fatal,
+    refuses,
+)
 from .holdings import Holdings
 from .paging import Item, Listing, Page, item_key
 from .runs import Rejected, Run, read_run
@@ -492,13 +499,22 @@ async def fetch_run(
 ) -> Item | LlamaExtractError | None:
     """The run with this ID; None if there is none, the error if it cannot be read but others may be."""
     try:
-        return read(await client.get_run(run_id), f"run {run_id}")
+        return asked_for(read(await client.get_run(run_id), f"run {run_id}"), "id", run_id)
     except NotFoundError:
         return None
     except LlamaExtractError as error:
         if is_fatal(error):
             raise
         return error
+
+
+def asked_for(item: Item, member: str, wanted: str) -> Item:
+    """The item, which is a run with this value if it says any. Raises UnexpectedResponseError."""
+    if isinstance(item, Run):
+        found = item.id if member == "id" else item.text(member)
+        if found not in (None, wanted):
+            raise UnexpectedResponseError(f"the service answered with the run whose {member} is {found}")
+    return item
 
 
 def describe_failures(failed: Mapping[str, LlamaExtractError], what: str) -> str:

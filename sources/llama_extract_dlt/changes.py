@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from . import settings
-from .agent_runs import AgentRuns, Confirmed, ahead, describe_failures, first_pages, read_item
+from .agent_runs import AgentRuns, Confirmed, ahead, asked_for, describe_failures, first_pages, read_item
 from .chunks import Agent, Chunk, Given, Selection
 from .client import LlamaCloudClient
 from .exceptions import ConfigurationError, LlamaExtractError, NotFoundError, is_fatal
@@ -164,7 +164,8 @@ class ChangeReader:
 
         async def fetch(wanted: str) -> Run | Rejected | tuple[str, LlamaExtractError]:
             try:
-                return read_item(await get(wanted), f"{what} {wanted}", self._selection)
+                item = read_item(await get(wanted), f"{what} {wanted}", self._selection)
+                return asked_for(item, "id" if what == "run" else "job_id", wanted)
             except LlamaExtractError as error:
                 if is_fatal(error):
                     raise

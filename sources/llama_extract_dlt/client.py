@@ -534,12 +534,12 @@ def _copied(items: list[msgspec.Raw], kind: type[bytes]) -> list[bytes]:
 
 
 def _number(raw: msgspec.Raw, otherwise: int) -> int:
-    """Return the number that is written there, `otherwise` if it is none, or below 0."""
+    """Return the number that is written there, `otherwise` if it is none that counts: below 0, or of 16 digits."""
     try:
         number = _NUMBER.decode(raw)
     except (msgspec.DecodeError, RecursionError):
         return otherwise
-    return number if number >= 0 else otherwise
+    return number if 0 <= number < 10**15 else otherwise
 
 
 def _tried(decoder: msgspec.json.Decoder[_Body], text: bytes) -> _Body | None:

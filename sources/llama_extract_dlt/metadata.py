@@ -99,17 +99,17 @@ class _Tree(NamedTuple):
 def _walk(node: Node, tree: _Tree) -> Iterator[FieldMetadata]:
     attributes = {("value", kind): array for kind, array in node.scalars.items()}
     citations = None
+    members = dict(node.fields)
     for key, member in node.fields.items():
         attributes |= {(key, kind): array for kind, array in member.scalars.items()}
-        if key == "citation" and member.elements is not None and _is_citation(member.elements.node):
-            citations = member.elements
+        if key == "citation" and member.elements is not None:
+            citations, others = _split_citations(member.elements)
+            members[key] = Node(member.length, {}, member.fields, others)
     if attributes or citations is not None:
         yield from _rows(node.length, tree, attributes, citations)
     if node.elements is not None:
         yield from _walk(node.elements.node, tree.element(node.elements))
-    for key, member in node.fields.items():
-        if citations is not None and member.elements is citations:
-            continue
+    for key, member in members.items():
         if member.fields or member.elements is not None:
             # Its scalars were attributes of this place.
             yield from _walk(Node(member.length, {}, member.fields, member.elements), tree.member(key))
@@ -142,13 +142,26 @@ def _rows(
     )
 
 
-def _is_citation(node: Node) -> bool:
-    """Whether the elements of a list named `citation` are citations, not the metadata of a field of that name."""
-    members = [node.fields.get(name) for name in ("page", "matching_text", "bounding_boxes")]
-    if any(member is not None and (member.scalars or member.elements) for member in members):
-        return True
-    dimensions = node.fields.get("page_dimensions")
-    return dimensions is not None and any(size.scalars for size in dimensions.fields.values())
+def _split_citations(elements: Elements) -> tuple[Elements | None, Elements | None]:
+    """The lists named `citation` that have citations, and those that have the metadata of a field of that name."""
+    node = elements.node
+    told = np.zeros(node.length, dtype=bool)
+    for name in ("page", "matching_text", "bounding_boxes"):
+        if (member := node.fields.get(name)) is not None:
+            for array in member.scalars.values():
+                told |= pc.is_valid(array).to_numpy(zero_copy_only=False)
+            if member.elements is not None:
+                told[member.elements.parent] = True
+    if (dimensions := node.fields.get("page_dimensions")) is not None:
+        for size in dimensions.fields.values():
+            for array in size.scalars.values():
+                told |= pc.is_valid(array).to_numpy(zero_copy_only=False)
+    cites = np.isin(elements.parent, np.unique(elements.parent[told]))
+    if cites.all():
+        return elements, None
+    if not cites.any():
+        return None, elements
+    return elements.take(np.flatnonzero(cites)), elements.take(np.flatnonzero(~cites))
 
 
 def _dotted(path: Any, step: Any) -> Any:

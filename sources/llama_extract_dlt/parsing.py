@@ -28,6 +28,10 @@ class Elements:
     index: Int64s
     node: Node
 
+    def take(self, places: Int64s) -> Elements:
+        """The elements at these places, which are in ascending order."""
+        return Elements(self.parent[places], self.index[places], self.node.take(places))
+
 
 @dataclass(slots=True)
 class Node:
@@ -41,6 +45,21 @@ class Node:
     scalars: dict[str, pa.Array] = field(default_factory=dict)
     fields: dict[str, Node] = field(default_factory=dict)
     elements: Elements | None = None
+
+    def take(self, places: Int64s) -> Node:
+        """The node of these places alone, which are in ascending order."""
+        elements = None
+        if self.elements is not None:
+            new = np.full(self.length, -1, dtype=np.int64)
+            new[places] = np.arange(len(places))
+            kept = self.elements.take(np.flatnonzero(new[self.elements.parent] >= 0))
+            elements = Elements(new[kept.parent], kept.index, kept.node)
+        return Node(
+            len(places),
+            {kind: array.take(pa.array(places)) for kind, array in self.scalars.items()},
+            {key: member.take(places) for key, member in self.fields.items()},
+            elements,
+        )
 
 
 @dataclass(slots=True)

@@ -554,9 +554,10 @@ def _add_flat(piece: Piece, names: Names, path: tuple[str, ...], rows: Sequence[
     for key in dict.fromkeys(key for row in rows if row for key in row):
         raws = [bytes(row[key]) if row and key in row else b"null" for row in rows]
         column = names.column((*path, key))
+        declared = shape.member(key).data_type
         nested = [raw.decode() if raw[:1] in (b"{", b"[") else None for raw in raws]
         if any(nested):
-            piece.add(column, "json", pa.array(nested, pa.string()), "json")
+            piece.add(column, "json", pa.array(nested, pa.string()), declared or "json")
             raws = [b"null" if text else raw for raw, text in zip(raws, nested, strict=True)]
         for kind, array in read_values(raws).items():
-            piece.add(column, kind, array, shape.member(key).data_type)
+            piece.add(column, kind, array, declared)
