@@ -14,6 +14,7 @@ import argparse
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
@@ -60,6 +61,9 @@ DEMO_RUNS = 300
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed by whoever started this
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     options = parse(arguments)
     set_up_logs(options.verbose)
     try:
@@ -112,6 +116,8 @@ def run(options: argparse.Namespace) -> int:
         if options.demo:
             arguments |= stack.enter_context(demo_service())
         source = llama_extract(**arguments)
+        if not options.destination.strip():
+            raise ConfigurationError("--destination is empty: leave it out for duckdb, or name one of dlt's")
         check_dataset(options.dataset, source)
         folder = Path(get_dlt_pipelines_dir())
         folder.mkdir(parents=True, exist_ok=True)
@@ -164,7 +170,7 @@ def fresh_pipeline(name: str, options: argparse.Namespace) -> dlt.Pipeline:
     tables twice. Starting over is safe: the state comes back from the destination, and loading again merges. It also
     keeps apart what goes to different destinations, datasets and working directories.
     """
-    dlt.pipeline(name).drop()
+    shutil.rmtree(Path(get_dlt_pipelines_dir()) / name, ignore_errors=True)
     pipeline = dlt.pipeline(
         name, destination=options.destination, dataset_name=options.dataset, progress=progress(options)
     )

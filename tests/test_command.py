@@ -287,6 +287,10 @@ FAILURES: list[tuple[int, str, list[str], dict[str, str]]] = [
     (1, "cannot connect to 127.0.0.1:1 ", [], {"LLAMA_CLOUD_BASE_URL": "http://127.0.0.1:1"}),
     (1, "SSL", [], {"LLAMA_CLOUD_BASE_URL": "https{base_url}"}),
     (2, "must look like", [], {"LLAMA_CLOUD_BASE_URL": "cloud"}),
+    (2, "must look like", [], {"LLAMA_CLOUD_BASE_URL": "http://localhost:99999"}),
+    (2, "must look like", [], {"LLAMA_CLOUD_BASE_URL": "https://xn--"}),
+    (2, "no agent 'llx-…'", ["--agent", KEY], {}),
+    (2, "--destination is empty", ["--destination", ""], {}),
     (2, "unencrypted", [], {"LLAMA_CLOUD_BASE_URL": "http://cloud.example"}),
     (2, "'Default', 'Invoices'", ["--agent", "Invoice"], {}),
     (2, "no destination 'duckbd'", ["--destination", "duckbd"], {}),
@@ -307,6 +311,24 @@ def test_a_failure_is_one_line_and_an_exit_code(
     assert named in actual.err
     # One for the agents where it came so far, and never again what will not pass.
     assert len(cloud.requests) <= 1
+
+
+def test_nobody_has_to_listen(command: Command) -> None:
+    """Started with its outputs closed, as some supervisors do, it loads all the same."""
+    script = 'exec "$0" "$@" >&- 2>&-'
+    given = [sys.executable, str(command.script), "--json"]
+    ended = subprocess.run(["sh", "-c", script, *given], cwd=command.folder, env=command.environment, check=False)
+    assert ended.returncode == 0
+    assert len(command.warehouse().rows("extraction_runs")) == len(command.cloud.runs())
+
+
+def test_quiet_says_nothing_when_it_loads_into_one_destination_after_another(command: Command, tmp_path: Path) -> None:
+    lake = (tmp_path / "lake").as_uri()
+    for destination in ("duckdb", "filesystem", "duckdb"):
+        ended = command("--quiet", "--destination", destination, DESTINATION__FILESYSTEM__BUCKET_URL=lake)
+        assert (ended.code, ended.out) == (0, "")
+        assert "differs" not in ended.err
+        assert destination == "filesystem" or ended.err == ""
 
 
 def test_a_database_that_another_process_has_open_is_one_line(command: Command, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import LlamaExtractError, llama_extract, load, settings
+from llama_extract_dlt import ConfigurationError, LlamaExtractError, llama_extract, load, settings
 from postgres import PostgresWarehouse, postgres_server
 from test_command import Command
 from test_sync import RUNS, START, Agent, deleted, stamp
@@ -300,6 +300,51 @@ def test_of_pipelines_of_two_names_one_clears_what_the_other_wrote(letters: Agen
     forms.edit(plain[0])
     load(pipeline_of(house, "another"), source_of(house))
     assert_true(house)
+
+
+def test_agents_are_right_whichever_pipeline_loaded_them_last(letters: Agent, house: Warehouse) -> None:
+    load(pipeline_of(house), source_of(house))
+    for name, called in (("another", "Bills"), ("llama_extract", "Letters")):
+        house.cloud.rename_agent(letters.id, called)
+        load(pipeline_of(house, name), source_of(house))
+        house.forget()
+        assert {row["name"] for row in house.rows("extraction_agents") if row["id"] == letters.id} == {called}
+
+
+@pytest.mark.parametrize("door", ["load", "run"])
+def test_one_pipeline_loads_two_datasets_in_turn(letters: Agent, house: Warehouse, door: str) -> None:
+    fill(letters, 4)
+    for _ in range(3):
+        for dataset in ("one", "two"):
+            destination = dlt.destinations.duckdb(str(house.path))
+            pipeline = dlt.pipeline("in_turn", destination=destination, dataset_name=dataset)
+            if door == "load":
+                load(pipeline, source_of(house))
+            else:
+                pipeline.run(source_of(house))
+            with duckdb.connect(str(house.path)) as connection:
+                counted = connection.execute(f"select count(*), count(distinct id) from {dataset}.extraction_runs")
+                assert counted.fetchall() == [(len(house.cloud.runs()),) * 2]
+        fill(letters, 1)
+
+
+@pytest.mark.parametrize("door", ["load", "run"])
+def test_an_older_copy_of_the_database_is_brought_up_to_date(letters: Agent, house: Warehouse, door: str) -> None:
+    ids = fill(letters, 3)
+    run(house)
+    copy = house.path.read_bytes()
+    letters.edit(ids[0])
+    fill(Agent(house.cloud, "Forms"), 2)
+    fill(letters, 1)
+    run(house)
+    house.forget()
+    house.path.write_bytes(copy)
+    if door == "load":
+        load(pipeline_of(house), source_of(house))
+    else:
+        run(house)
+    assert_true(house)
+    assert {row["name"] for row in house.rows("extraction_agents")} == {"Letters", "Forms", "Default"}
 
 
 TOGETHER = """
@@ -1037,6 +1082,17 @@ def test_an_empty_list_deletes_nothing(letters: Agent, house: Warehouse, deleted
     honest(house, **given)
 
 
+def test_a_list_that_is_empty_once_is_asked_for_again(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 12)
+    house.load(page_size=5)
+    fill(letters, 1)
+    lie_about({letters: empty}, times=1)
+    counts = house.load(page_size=5)
+    assert counts["unreadable"] == {}
+    assert counts["agents"][letters.id]["requests"] == 1 + 4  # the last of which shows the end
+    assert_true(house)
+
+
 def test_an_empty_list_in_a_first_load_leaves_nothing_out_for_good(letters: Agent, house: Warehouse) -> None:
     fill(letters, 12)
     lie_about({letters: empty})
@@ -1408,6 +1464,25 @@ def test_runs_that_cannot_be_read_are_set_aside_and_the_others_load(
     honest(house)
 
 
+def test_a_run_that_no_tables_can_be_made_of_is_told_of_once(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 3)
+    deep = letters.add(data={"long": nested_lists(40)})[0]
+    counts = house.load()
+    assert (counts["runs"]["new"], counts["runs"]["rejected"]) == (3, 1)
+    for full_scan in (True, False, True):
+        counts = house.load(full_scan=full_scan)
+        assert (counts["runs"]["new"], counts["runs"]["rejected"]) == (0, 0)
+    letters.cloud.edit_run(deep, data={"long": nested_lists(41)})
+    assert house.load(full_scan=True)["runs"]["rejected"] == 1
+    letters.cloud.edit_run(deep, data={"long": nested_lists(1)})
+    assert house.load(full_scan=True)["runs"]["rejected"] == 0
+    assert_true(house)
+
+
+def nested_lists(levels: int) -> Json:
+    return [nested_lists(levels - 1)] if levels else "text"
+
+
 @pytest.mark.parametrize("deleted_runs", ["flag", "remove"])
 def test_runs_that_cannot_be_read_any_more_are_not_deleted(letters: Agent, house: Warehouse, deleted_runs: str) -> None:
     ids = fill(letters, len(BROKEN) + 2)
@@ -1535,6 +1610,30 @@ def test_a_load_of_the_agents_alone_is_no_complete_load_of_runs(letters: Agent, 
         load(pipeline_of(house), source_of(house).with_resources("extraction_agents"))
     house.load()
     assert_true(house)
+
+
+@pytest.mark.parametrize("setting", ["ADD_DLT_ID", "ADD_DLT_LOAD_ID"])
+def test_a_setting_of_dlts_that_would_change_row_ids_is_refused(
+    letters: Agent, house: Warehouse, monkeypatch: pytest.MonkeyPatch, setting: str
+) -> None:
+    fill(letters, 1)
+    monkeypatch.setenv(f"NORMALIZE__PARQUET_NORMALIZER__{setting}", "true")
+    with pytest.raises(PipelineStepFailed, match=setting.lower()):
+        house.load()
+    monkeypatch.undo()
+    run(house)
+    assert_true(house)
+
+
+def test_load_takes_a_source_and_no_argument_that_would_have_no_effect(letters: Agent, house: Warehouse) -> None:
+    wrong: Any
+    for wrong in ([source_of(house)], source_of(house).extraction_runs, "llama_extract"):
+        with pytest.raises(ConfigurationError, match="load takes the source itself"):
+            load(house.pipeline, wrong)
+    for argument in ({"write_disposition": "replace"}, {"table_name": "runs"}, {"primary_key": "job_id"}):
+        with pytest.raises(ConfigurationError, match=next(iter(argument))):
+            load(house.pipeline, source_of(house), **argument)
+    assert house.cloud.requests == []
 
 
 # ── 20: what is said in a library ─────────────────────────────────────────────────────────────────────────────────

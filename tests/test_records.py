@@ -92,6 +92,7 @@ BAD_ITEMS = [
     (b'{"id": [[]]}', "its `id` is not text"),
     (b'{"id": ""}', "its `id` is empty"),
     (b'{"id": null}', "its `id` is empty"),
+    (b'{"id": "a\\u0000b"}', "its `id` has the character NUL"),
 ]
 
 

@@ -162,13 +162,11 @@ def llama_extract(
 
     @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents() -> Iterator[Any]:
-        shared, loaded = sync(), dlt.current.resource_state().setdefault("loaded", {})
+        shared, state = sync(), dlt.current.resource_state()
         shared.prepare(dlt.current.source_schema(), dlt.current.resource_state(RUNS))
         for agents in shared.agents():
-            changed = [agent for agent in agents if loaded.get(agent.id) != agent.content_hash]
-            for table in shared.tables(dlt.current.source_schema()).agent_rows([agent.raw for agent in changed]):
-                yield from as_items(shared.finish(table))
-            loaded.update({agent.id: agent.content_hash for agent in changed})
+            for table in shared.agent_tables(agents, dlt.current.source_schema(), state):
+                yield from as_items(table)
             dlt.current.resource_metrics().update(shared.metrics())
 
     @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")

@@ -144,7 +144,9 @@ class AgentRuns:
             if self._trusted:
                 return
         self.reading = "all"
-        async for chunk in self._scan(first, None):
+        # It had runs: an empty list is asked for once more.
+        emptied = isinstance(first, RunPage) and not first.items and self.state.total > 0
+        async for chunk in self._scan(None if emptied else first, None):
             yield chunk
 
     def _newest(self, first: RunPage | LlamaExtractError) -> Chunk:
@@ -369,7 +371,7 @@ class AgentRuns:
 
     def _take(self, run: Run, verdict: Verdict, new: AgentState, chunk: Chunk) -> bool:
         """Remembers the run, and loads and counts it unless it is unchanged: whether to count it as that."""
-        again = run.id in self._given
+        again, run.verdict = run.id in self._given, verdict
         outdated = verdict != "unchanged" and not self._given.give(run, chunk)
         if verdict == "incomplete" and not again:
             chunk.only_with_file.add(run.id)  # counted when its file has been looked up

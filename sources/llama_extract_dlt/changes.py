@@ -72,7 +72,8 @@ def select_agents(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]
         found = [agent for agent in agents if text in (agent.id, agent.name)]
         if not found:
             names = ", ".join(sorted(repr(agent.name) for agent in agents)) or "none"
-            raise ConfigurationError(f"there is no agent {text!r}; the agents of this project are: {names}")
+            shown = f"{text[:4]}…" if text.startswith("llx-") else text  # a key that came to the wrong place
+            raise ConfigurationError(f"there is no agent {shown!r}; the agents of this project are: {names}")
         selected |= {agent.id: agent for agent in found}
     return list(selected.values())
 
@@ -176,7 +177,7 @@ class ChangeReader:
         async def judged() -> Chunk:
             known = await asyncio.to_thread(self._holdings.runs, [run.id for run in runs])
             for run in runs:
-                verdict = known.judge(run)
+                verdict = run.verdict = known.judge(run)
                 if run.id not in self._given:
                     if verdict == "incomplete":
                         chunk.only_with_file.add(run.id)

@@ -492,9 +492,14 @@ def _checked_base_url(text: str) -> httpx.URL:
     """Parse the base URL with the parser that will also connect, so that both see the same host."""
     try:
         url = httpx.URL(re.sub(r"(/api(/v[12])?)?/*$", "", text.strip()))
-    except (httpx.InvalidURL, TypeError, AttributeError):
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host:
+        host = url.raw_host.decode("ascii") if url.host else ""
+        port = 1 if url.port is None else url.port
+    except (httpx.InvalidURL, TypeError, AttributeError, UnicodeError):
+        url, host, port = httpx.URL(""), "", 0
+    # A name's parts are 1 to 63 characters, as a resolver wants them.
+    labels = () if ":" in host else host.removesuffix(".").split(".")
+    fits = host and 0 < port < 65536 and all(re.fullmatch(r"[\w-]{1,63}", label) for label in labels)
+    if url.scheme not in ("http", "https") or not fits:
         raise errors.ConfigurationError(f"base_url must look like {settings.BASE_URL}")
     if url.userinfo or url.query or url.fragment:
         # Not shown: whoever writes such a URL may have put a secret into it.

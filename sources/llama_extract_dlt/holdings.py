@@ -21,7 +21,7 @@ from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from .runs import Run
-from .tables import RUNS, child_tables
+from .tables import AGENTS, RUNS, child_tables
 from .watermarks import Verdict, without_file
 
 _IDS_PER_QUERY = 500
@@ -139,7 +139,7 @@ class Holdings:
             _take_over_stored(client, schema, self._hidden)
             states = schema.state_table_name
             known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name, states]
-            for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, *names])):
+            for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, AGENTS, *names])):
                 if columns and name not in self._hidden:
                     self._there[name] = frozenset(columns)
                     _complete(schema, name, columns)
@@ -163,6 +163,27 @@ class Holdings:
                     there |= {name for name, columns in client.get_storage_tables(asked - there) if columns}
             self._absent |= {name: name not in there for name in asked}
         return self._absent[table]
+
+    def has_load(self, load_id: str) -> bool:
+        """Whether the load came to its end here, as far as the warehouse can be asked."""
+        if self._client is None:
+            return True
+        if self._schema.loads_table_name not in self._there:
+            return False
+        load, status = self._column("load_id"), self._column("status")
+        query = f"SELECT {load} FROM {self._loads} WHERE {load} = %s AND {status} = 0"  # noqa: S608
+        return any(rows for rows in self._fetch(query, [load_id]))
+
+    # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def agent_hashes(self) -> dict[str, str] | None:
+        """The content hashes of the agents that are here, by id; None where the warehouse cannot be asked."""
+        if self._client is None:
+            return None
+        if not {"id", "_content_hash"} <= self._there.get(AGENTS, frozenset()):
+            return {}
+        query = f"SELECT {self._column('id')}, {self._column('_content_hash')} FROM {self._name(AGENTS)}"  # noqa: S608
+        return {row[0]: row[1] for rows in self._fetch(query) for row in rows}
 
     # ── runs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -283,7 +304,7 @@ class Holdings:
         wanted = ", ".join(map(self._quote, columns))
         for some in _portions(ids):
             query = f"SELECT {wanted} FROM {self._name(RUNS)} WHERE {self._column('id')} IN ({_marks(some)})"  # noqa: S608
-            for rows in self._fetch(query, some):
+            for rows in list(self._fetch(query, some)):  # dlt may ask for something else before it takes the next
                 yield row_tuples_to_arrow(rows, self._client.capabilities, columns, "UTC")
 
     def _known(self, column: str, values: Sequence[str]) -> Iterator[list[tuple[str, str | None, bool]]]:

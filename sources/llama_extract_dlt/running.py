@@ -17,9 +17,12 @@ from dlt.common.pipeline import LoadInfo, get_dlt_pipelines_dir
 from dlt.destinations.job_client_impl import SqlJobClientBase
 from dlt.extract import DltSource
 
-from .exceptions import LlamaExtractError
+from .exceptions import ConfigurationError, LlamaExtractError
 from .sync import DOORS, Door
 from .tables import RUNS
+
+RUN_ARGUMENTS = frozenset({"loader_file_format", "refresh", "schema_contract"})
+"""What `load` passes on to `pipeline.run`; the others would have no effect on a source that merges by itself."""
 
 _M_MMAP_THRESHOLD = -3  # in glibc's malloc.h
 _LARGE_BLOCK = 1024 * 1024
@@ -41,14 +44,20 @@ def load(
         pipeline: must have nothing pending; what a killed load has left behind may be in the warehouse twice.
         source: `llama_extract(...)`.
         on_package: called with what dlt says of each package, when it is committed; an exception ends the load.
-        arguments: for `pipeline.run`; `refresh` counts for the first package only.
+        arguments: those of `pipeline.run` in `RUN_ARGUMENTS`; `refresh` counts for the first package only.
 
     Returns:
         What dlt says of each package.
 
     Raises:
+        ConfigurationError: it is no source, or an argument of `pipeline.run` that does not go with it.
         LlamaExtractError: another load is at work; or the source was ended, by a limit say, before it was complete.
     """
+    if not isinstance(source, DltSource):
+        raise ConfigurationError(f"load takes the source itself, llama_extract(...), not a {type(source).__name__}")
+    if unknown := arguments.keys() - RUN_ARGUMENTS:
+        names = ", ".join(sorted(RUN_ARGUMENTS))
+        raise ConfigurationError(f"load does not take {min(unknown)}: the source says that itself; it takes {names}")
     infos: list[LoadInfo] = []
     with ExitStack() as stack:
         stack.enter_context(alone(pipeline))

@@ -30,13 +30,17 @@ FINAL = frozenset({"SUCCESS", "ERROR", "PARTIAL_SUCCESS", "CANCELLED"})
 
 @dataclass(slots=True)
 class Run:
-    """An extraction run: its id, its agent's id, its members as raw JSON, a digest of them, their bytes."""
+    """An extraction run: its id, its agent's id, its members as raw JSON, a digest of them, their bytes.
+
+    `verdict` is what it was found to be, once that was asked: new, say.
+    """
 
     id: str
     agent_id: str
     fields: Fields
     content_hash: str
     size: int
+    verdict: str = ""
 
     def text(self, name: str) -> str | None:
         """A member that is text or null, None if it is neither."""
@@ -100,8 +104,8 @@ def read_run(item: bytes | memoryview | msgspec.Raw, position: str) -> Run | Rej
         return Rejected(bytes(text), "it has no `id`", position)
     except msgspec.DecodeError:
         return Rejected(bytes(text), "its `id` is not text", position)
-    if not run_id:
-        return Rejected(bytes(text), "its `id` is empty", position)
+    if not run_id or "\0" in run_id:  # which no database takes as a part of a query
+        return Rejected(bytes(text), f"its `id` {'has the character NUL' if run_id else 'is empty'}", position)
     if "file" in fields and b"download_url" in (file := bytes(fields["file"])):
         fields["file"] = msgspec.Raw(without_download_url(file))
     run = Run(run_id, "", fields, content_hash(fields), len(text))

@@ -7,7 +7,7 @@ import logging
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -23,6 +23,7 @@ from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
+from . import settings
 from .changes import ChangeReader, read_agents, read_ahead, select_agents
 from .chunks import Agent, Chunk, Selection
 from .client import LlamaCloudClient, RequestBudget
@@ -72,12 +73,15 @@ class Batch(NamedTuple):
         flag = sync.selection.deleted_runs == "flag"
         known = state.setdefault("agent_tables", {})
         removed = [*(() if flag else chunk.deleted), *((run_id, None) for run_id in chunk.orphans)]
-        made = self._made(tables, known, load_id, removed)
+        made = self._made(tables, known, load_id, removed, state)
         sync.count(chunk)
         gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
         for table in chain(made, tables.flagged(gone, load_id, sync.now)):
             yield sync.finish(table)
-        agents = state.setdefault("agents", {})
+        agents: dict[str, Any] = state.setdefault("agents", {})
+        if any(agents.get(agent_id) != left for agent_id, left in chunk.states.items()):
+            # With which load the state came to the warehouse that it speaks of.
+            state["load_id"] = load_id
         for agent_id, left in chunk.states.items():
             if left is None:
                 agents.pop(agent_id, None)
@@ -85,9 +89,17 @@ class Batch(NamedTuple):
                 agents[agent_id] = left
 
     def _made(
-        self, tables: RunTables, known: dict[str, list[str]], load_id: str, removed: list[tuple[str, str | None]]
+        self,
+        tables: RunTables,
+        known: dict[str, list[str]],
+        load_id: str,
+        removed: list[tuple[str, str | None]],
+        state: dict[str, Any],
     ) -> list[LoadTable]:
-        """The tables; runs that cannot be made into any are set aside, so that the others load."""
+        """The tables; runs that cannot be made into any are set aside, so that the others load.
+
+        They are remembered in `state`: each full scan finds that the warehouse lacks them, which is told once.
+        """
         chunk, read = self.chunk, self.read
 
         def build(read: ReadRuns, rest: bool) -> list[LoadTable]:
@@ -106,21 +118,28 @@ class Batch(NamedTuple):
         try:
             return build(read, True)
         except Exception:
-            fit, unfit = [], []
+            fit, unfit, told = [], [], state.setdefault("unfit", {})
             for run, fields in zip(read.runs, read.fields, strict=True):
                 undo = tables.attempt()
                 before = {agent: list(names) for agent, names in known.items()}
                 try:
                     build(read_runs([replace(run, fields=dict(fields))], Parser()), False)
                 except Exception as error:
-                    unfit.append(unfit_run(run, fields, error))
+                    chunk.counts[run.agent_id, run.verdict] -= 1
+                    if told.get(run.id) == run.content_hash:
+                        chunk.counts[run.agent_id, "unchanged"] += 1
+                    else:
+                        unfit.append(unfit_run(run, fields, error))
+                    told[run.id] = run.content_hash
                 else:
                     fit.append(replace(run, fields=dict(fields)))
                 undo()
                 known.clear()
                 known.update(before)
-            if not unfit:
+            if len(fit) == len(read.runs):
                 raise
+            for run_id in list(told)[: -settings.REMEMBERED_REJECTS]:
+                del told[run_id]
         chunk.rejected += unfit
         return build(read_runs(fit, Parser()), True)
 
@@ -224,7 +243,7 @@ class Sync:
 
         yield from in_own_loop(feed())
 
-    def prepare(self, schema: dlt.Schema, state: Mapping[str, Any]) -> None:
+    def prepare(self, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Asks the warehouse what it has, and takes that over into `schema`; `state` is that of the runs' resource.
 
         Raises ConfigurationError if the dataset is one that dlt would empty.
@@ -232,9 +251,10 @@ class Sync:
         if self._prepared:
             return
         self._prepared = True
-        pipeline = _pipeline()
-        given: dict[str, str] = state.setdefault("data_tables", {}) if isinstance(state, dict) else {}
+        if (pipeline := _pipeline()) is not None:
+            self._ask(pipeline, schema, state)
         if self.selection.data_tables == "per_agent":
+            given: dict[str, str] = state.setdefault("data_tables", {})
 
             def table(agent_id: str) -> str:
                 if agent_id not in given:  # another pipeline may have given one
@@ -243,11 +263,13 @@ class Sync:
                 return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
 
             self.selection = replace(self.selection, data_table=table)
-        if pipeline is None:
-            return
+
+    def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
+        """Asks the pipeline's warehouse; forgets what `state` has of a warehouse that is another one."""
         names = [schema.name] if schema.name in pipeline.schemas else []
         client = pipeline.destination_client(*names)
         check_dataset(pipeline)
+        check_row_ids()
         self._door = DOORS.get(pipeline)
         self.no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
         if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
@@ -258,6 +280,9 @@ class Sync:
         dropped, emptied = refreshed_tables()
         self.holdings = Holdings(client, schema, names, dropped=dropped, emptied=emptied)
         self.holdings.look_up_files(self.selection.lookup_files)
+        if "load_id" in state and not self.holdings.has_load(state["load_id"]):
+            _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")
+            state.clear()
         if self._door is not None:
             self._door.syncs.append(self)
 
@@ -351,6 +376,20 @@ class Sync:
             self._tables = RunTables(schema, self._is_new, self.holdings.suspects, shared=self.holdings.shared)
         return self._tables
 
+    def agent_tables(self, agents: Sequence[Agent], schema: dlt.Schema, state: dict[str, Any]) -> Iterator[LoadTable]:
+        """The tables of those agents that the warehouse does not have as they are.
+
+        Where it cannot be asked, `state`, which is the resource's, has the hashes of those that were loaded.
+        """
+        loaded = self.holdings.agent_hashes()
+        if loaded is None:
+            loaded = state.setdefault("loaded", {})
+        changed = {agent.id: agent for agent in agents if loaded.get(agent.id) != agent.content_hash}
+        rows = {agent.content_hash: agent.raw for agent in changed.values()}
+        for table in self.tables(schema).agent_rows(rows):
+            yield self.finish(table)
+        loaded.update({agent.id: agent.content_hash for agent in changed.values()})
+
     def _is_new(self, table: str, company: Iterable[str]) -> bool:
         """Whether rows can be appended to the table: the warehouse has no such one, and nobody else can make it."""
         return self._door is not None and self.holdings.is_absent(table, company)
@@ -359,7 +398,7 @@ class Sync:
 
     def count(self, chunk: Chunk) -> None:
         """Counts what was found."""
-        self._counts += chunk.counts
+        self._counts.update(chunk.counts)
         self._rejected += len(chunk.rejected)
         self._missing += chunk.missing
         for item in chunk.rejected:
@@ -430,6 +469,15 @@ def check_dataset(pipeline: dlt.Pipeline) -> None:
             f"the dataset {name!r} is where dlt stages the dataset {other!r}, whose loads would empty it: "
             "take another dataset name"
         )
+
+
+def check_row_ids() -> None:
+    """Refuses dlt's setting that gives rows other ids than the source's own, which keys and joins rely on."""
+    for name in ("normalize.parquet_normalizer.add_dlt_id", "normalize.parquet_normalizer.add_dlt_load_id"):
+        if dlt.config.get(name, bool):
+            raise ConfigurationError(
+                f"{name} is set: leave it out, this source gives its rows ids that tables are joined by"
+            )
 
 
 def _pipeline() -> dlt.Pipeline | None:

@@ -192,20 +192,23 @@ class RunTables:
 
     # ── the tables that are no part of a run ──────────────────────────────────────────────────────────────────
 
-    def agent_rows(self, agents: Sequence[bytes]) -> list[LoadTable]:
-        """`extraction_agents`, and `extraction_schemas` with their schemas, from the raw JSON of agents."""
+    def agent_rows(self, agents: Mapping[str, bytes]) -> list[LoadTable]:
+        """`extraction_agents`, and `extraction_schemas` with their schemas, from raw JSON by its content hash."""
         self._tables = {}
         new_schemas: dict[str, bytes] = {}
-        rows = [fields for agent in agents if (fields := read_fields(agent)) is not None and "id" in fields]
+        read = {digest: read_fields(agent) for digest, agent in agents.items()}
+        digests = [digest for digest, fields in read.items() if fields and "id" in fields]
+        rows = [fields for fields in read.values() if fields and "id" in fields]
         if not rows:
             return []
         hashes = [self._schema_hash(bytes(row.pop("data_schema", NULL)), new_schemas) for row in rows]
         ids = [msgspec.json.decode(row.pop("id"), type=str) for row in rows]
-        keys = {"id": pa.array(ids, pa.string()), "data_schema_hash": pa.array(hashes, pa.string())}
-        piece = Piece(np.arange(len(rows)), keys)
+        keys = {"id": ids, "data_schema_hash": hashes, "_content_hash": digests}
+        piece = Piece(np.arange(len(rows)), {name: pa.array(values, pa.string()) for name, values in keys.items()})
         _add_flat(piece, self._names, (), rows, Shape(schemas.AGENT))
         self._table(AGENTS).pieces.append(piece)
-        loads = [self._finish(self._tables[AGENTS]), self.schema_rows(new_schemas)]
+        # A row of an agent proves that its schema is there: it comes last.
+        loads = [self.schema_rows(new_schemas), self._finish(self._tables[AGENTS])]
         return [load for load in loads if load is not None]
 
     def schema_rows(self, found: Mapping[str, bytes]) -> LoadTable | None:
