@@ -329,7 +329,10 @@ def test_one_pipeline_loads_two_datasets_in_turn(letters: Agent, house: Warehous
 
 
 @pytest.mark.parametrize("door", ["load", "run"])
-def test_an_older_copy_of_the_database_is_brought_up_to_date(letters: Agent, house: Warehouse, door: str) -> None:
+@pytest.mark.parametrize("put_back", [True, False])
+def test_an_older_copy_of_the_database_or_none_is_brought_up_to_date(
+    letters: Agent, house: Warehouse, door: str, put_back: bool
+) -> None:
     ids = fill(letters, 3)
     run(house)
     copy = house.path.read_bytes()
@@ -338,7 +341,9 @@ def test_an_older_copy_of_the_database_is_brought_up_to_date(letters: Agent, hou
     fill(letters, 1)
     run(house)
     house.forget()
-    house.path.write_bytes(copy)
+    house.path.unlink()
+    if put_back:
+        house.path.write_bytes(copy)
     if door == "load":
         load(pipeline_of(house), source_of(house))
     else:
