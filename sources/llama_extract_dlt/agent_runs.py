@@ -24,7 +24,7 @@ from .exceptions import (
     is_fatal,
     refuses,
 )
-from .holdings import Holdings
+from .holdings import Holdings, Known
 from .paging import Item, Listing, Page, item_key
 from .runs import Rejected, Run, read_run
 from .watermarks import AgentState, Rest, Verdict, horizon_of, written_hash
@@ -57,6 +57,7 @@ class AgentRuns:
         self.reading = "the newest"
         self.scanned = False
         self.gone: list[str] = []
+        self._known = Known()
         self._client = client
         self._selection = selection
         self._holdings = holdings
@@ -113,8 +114,9 @@ class AgentRuns:
             answers = confirmed.ask(self._client, self._item, self._agent.id, candidates, self._selection, stack)
             async for item in answers:
                 chunk = self._count(Counter(requests=1))
-                if item is not None and item.agent_id != self._agent.id:
-                    self._take(item, "updated", new, chunk)
+                if item is not None:  # it was read anyhow
+                    moved = item.agent_id != self._agent.id
+                    self._take(item, "updated" if moved else self._known.judge(item), new, chunk)
                 yield chunk
         if confirmed.gone:
             # A service that does not show the agent's runs does not show the single ones either.
@@ -280,7 +282,7 @@ class AgentRuns:
         old = self.state
         new = old.copy() if rest else AgentState(rejected=list(old.rejected), data_tables=self._selection.data_tables)
         await asyncio.to_thread(self._holdings.inspect)
-        known = await asyncio.to_thread(self._holdings.runs_of_agent, self._agent.id)
+        known = self._known = await asyncio.to_thread(self._holdings.runs_of_agent, self._agent.id)
         listing, order = self._listing(first, self._selection.concurrency), _Order()
         pages, waiting = self._pages(listing, rest), dict.fromkeys(old.in_flight)
         begun = rest is not None

@@ -110,6 +110,7 @@ class Listing:
         order = {key: number for number, key in enumerate(known)}  # in which order the items were first seen
         seen, empty = set[int](), set[int]()
         skip, back, repairs, restarts, passes, repeats, unreadable, farthest = start, 0, 0, 0, 0, 0, 0, 0
+        again = False  # whether runs came a second time where others should have been
         total: int | None = None
         end = -1  # the offset after the page before
         try:
@@ -158,6 +159,8 @@ class Listing:
                 number = next(reversed(order.values()), -1)
                 keys = [item_key(item) for item in page.items]
                 fresh = sum(hash(key) not in seen for key in keys)
+                known_runs = sum(hash(item.id) in seen for item in page.items if isinstance(item, Run))
+                again |= known_runs > max(0, farthest - page.skip)
                 seen.update(map(hash, keys))
                 self.found = len(seen)
                 for key in keys:
@@ -181,8 +184,8 @@ class Listing:
                     self.problems.append("its list of runs gives the same items at every offset")
                     return
                 last = not keys or (short and (agreed or only_overlap))
-                if last and self._any_order and not agreed:  # only the number tells whether all were seen
-                    passes += 1
+                if last and (self._any_order or again) and not agreed:  # only the number tells whether all were seen
+                    passes, self._any_order = passes + 1, True
                     if passes > settings.MAX_PASSES:
                         self._give_up()
                         return
