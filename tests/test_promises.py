@@ -1637,6 +1637,20 @@ def test_a_load_of_a_source_that_was_cut_short_is_no_complete_load(letters: Agen
     assert_true(house)
 
 
+def test_a_load_that_only_loaded_what_was_pending_is_no_complete_load(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 3)
+    run(house)
+    fill(letters, 1)
+    pipeline = pipeline_of(house)
+    pipeline.extract(source_of(house))
+    pipeline.normalize()
+    fill(letters, 2)
+    with pytest.raises(LlamaExtractError, match="run again"):
+        load(pipeline, source_of(house))
+    load(pipeline, source_of(house))
+    assert_true(house)
+
+
 def test_a_load_of_the_agents_alone_is_no_complete_load_of_runs(letters: Agent, house: Warehouse) -> None:
     fill(letters, 3)
     with suppress(LlamaExtractError):

@@ -9,6 +9,7 @@ import pytest
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import settings
+from llama_extract_dlt.chunks import Chunk
 from llama_extract_dlt.client import LlamaCloudClient
 from llama_extract_dlt.exceptions import UnexpectedResponseError
 from llama_extract_dlt.parsing import Parser
@@ -24,6 +25,7 @@ from llama_extract_dlt.runs import (
     take_apart,
     without_download_url,
 )
+from llama_extract_dlt.sync import read_those_that_can_be
 
 URL = "https://bucket.example/f?X-Amz-Signature=c0ffee&n=1"
 
@@ -299,3 +301,13 @@ def test_what_is_rejected_is_kept_without_a_presigned_url(raw):
     assert b"Signature" not in found.raw
     assert b"null" in found.raw
     assert all(part in found.raw for part in (b"download_url", b"a", b"b", b"file"))
+
+
+def test_a_run_that_the_parser_fails_at_is_set_aside_and_the_others_are_read():
+    """Nothing that the service can send is known to do that; it is what keeps one run from stopping all."""
+    runs = [read_run(b'{"id": "%d", "data": {"n": 1}}' % number, "somewhere") for number in range(3)]
+    runs[1].fields["data"] = msgspec.Raw(b'{"n": ')
+    chunk = Chunk(runs=list(runs))
+    read = read_those_that_can_be(chunk, Parser())
+    assert [run.id for run in read.runs] == [run.id for run in chunk.runs] == ["0", "2"]
+    assert [(item.position, b'"n"' in item.raw) for item in chunk.rejected] == [("run 1", True)]
