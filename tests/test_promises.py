@@ -947,6 +947,17 @@ def test_without_dlts_table_of_versions_an_edit_doubles_nothing(letters: Agent, 
     assert_true(house)
 
 
+def test_without_dlts_tables_of_versions_and_states_nothing_is_doubled(letters: Agent, house: Warehouse) -> None:
+    ids = fill(letters, 4)
+    load(pipeline_of(house), source_of(house))
+    query(house, "drop table _dlt_version")
+    query(house, "drop table _dlt_pipeline_state")
+    pipeline_of(house).drop()
+    house.cloud.edit_run(ids[0], data={"n": 0, "items": [{"a": 0}, {"a": 5}]})
+    load(pipeline_of(house), source_of(house))
+    assert_true(house)
+
+
 # ── 14: a list that lies ──────────────────────────────────────────────────────────────────────────────────────────
 
 
