@@ -1183,6 +1183,26 @@ def test_a_run_that_comes_twice_in_the_place_of_another_hides_none(letters: Agen
     assert_true(house)
 
 
+def test_runs_that_are_created_while_a_list_is_read_do_not_make_it_be_read_again(
+    letters: Agent, house: Warehouse
+) -> None:
+    fill(letters, 41)
+    house.load(page_size=10)
+    letters.cloud.requests.clear()
+
+    def meanwhile(*_: Any) -> None:
+        if len(letters.cloud.requests) == 3:
+            fill(letters, 4)
+
+    letters.cloud.on_request = meanwhile
+    counts = house.load(page_size=10, max_concurrency=1, full_scan=True)
+    letters.cloud.on_request = None
+    assert counts["unreadable"] == {}
+    assert counts["agents"][letters.id]["requests"] <= 6  # 45 runs by 9, and the end of the list
+    house.load(page_size=10)
+    assert_true(house)
+
+
 def test_of_few_runs_that_a_list_leaves_out_every_one_is_asked_for(letters: Agent, house: Warehouse) -> None:
     ids = fill(letters, 14)
     house.load()

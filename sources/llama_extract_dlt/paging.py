@@ -112,6 +112,7 @@ class Listing:
         skip, back, repairs, restarts, passes, repeats, unreadable, farthest = start, 0, 0, 0, 0, 0, 0, 0
         again = False  # whether runs came a second time where others should have been
         total: int | None = None
+        least: int | None = None  # the lowest total: what was created meanwhile makes it more
         end = -1  # the offset after the page before
         try:
             while True:
@@ -156,6 +157,7 @@ class Listing:
                     order = {}
                 back, above = 0, None
                 total = page.total if page.total is not None else total
+                least = page.total if least is None else min(least, page.total if page.total is not None else least)
                 number = next(reversed(order.values()), -1)
                 keys = [item_key(item) for item in page.items]
                 fresh = sum(hash(key) not in seen for key in keys)
@@ -184,7 +186,8 @@ class Listing:
                     self.problems.append("its list of runs gives the same items at every offset")
                     return
                 last = not keys or (short and (agreed or only_overlap))
-                if last and (self._any_order or again) and not agreed:  # only the number tells whether all were seen
+                missed = again and not start and least is not None and len(seen) < least
+                if last and (self._any_order or missed) and not agreed:  # only the number tells whether all were seen
                     passes, self._any_order = passes + 1, True
                     if passes > settings.MAX_PASSES:
                         self._give_up()
