@@ -824,8 +824,8 @@ def test_a_new_run_is_loaded_though_an_unfinished_reading_cannot_be_ended(letter
         with pytest.raises(Killed):
             load(house.pipeline, source_of(house, page_size=5, chunk_size=5), on_package=on_package)
         new = fill(letters, 2)
-        lie_about({letters: ignores_skip(letters, True)}, of=lambda skip: skip > 0)
-        assert house.load(page_size=5)["unreadable"]
+        lie_about({letters: lambda document, _: {"items": "none"}}, of=lambda skip: skip > 0)
+        assert house.load(page_size=5, max_tries=1, max_wait=0)["unreadable"]
         assert set(new) <= loaded_runs(house).keys()
         house.cloud.on_answer = None
     honest(house, page_size=5)
