@@ -887,6 +887,14 @@ def test_a_full_scan_takes_away_what_was_doubled_by_hand(letters: Agent, house: 
     assert_true(house)
 
 
+def test_a_run_that_is_twice_in_the_table_of_runs_alone_is_written_again(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 3)
+    house.load()
+    query(house, "insert into extraction_runs select * from extraction_runs")
+    assert house.load(full_scan=True)["runs"]["updated"] == 3
+    assert_true(house)
+
+
 def test_a_row_that_is_lost_and_one_that_is_doubled_do_not_make_up_for_each_other(
     letters: Agent, house: Warehouse
 ) -> None:
@@ -1203,6 +1211,31 @@ def test_runs_that_are_created_while_a_list_is_read_do_not_make_it_be_read_again
     assert counts["unreadable"] == {}
     assert counts["agents"][letters.id]["requests"] == 6  # 45 runs by 9, and the end of the list
     house.load(page_size=10)
+    assert_true(house)
+
+
+def test_an_agent_that_is_unknown_while_its_runs_are_there_loses_none(cloud: Emulator, house: Warehouse) -> None:
+    letters, forms = Agent(cloud, "Letters"), Agent(cloud, "Forms")
+    fill(letters, 2)
+    fill(forms, 2)
+    house.load()
+    cloud.on_answer = lambda path, query, document: (
+        [agent for agent in document if agent["id"] != forms.id] if path.endswith("/extraction-agents") else None
+    )
+    cloud.fail(times=None, path=f"/api/v1/extraction/extraction-agents/{forms.id}", status=404)
+    counts = house.load(full_scan=True)
+    assert list(counts["unreadable"]) == [forms.id]
+    assert_nothing_flagged(house)
+    honest(house)
+
+
+def test_a_run_that_was_read_under_its_new_agent_is_not_asked_for(cloud: Emulator, house: Warehouse) -> None:
+    letters, forms = Agent(cloud, "Letters"), Agent(cloud, "Forms")
+    ids = fill(letters, 3)
+    house.load()
+    cloud.move_run(ids[0], forms.id)
+    counts = house.load(full_scan=True)
+    assert counts["requests"] == 1 + 3
     assert_true(house)
 
 
@@ -1548,6 +1581,23 @@ def test_a_run_that_no_tables_can_be_made_of_is_told_of_once(letters: Agent, hou
 
 def nested_lists(levels: int) -> Json:
     return [nested_lists(levels - 1)] if levels else "text"
+
+
+def test_a_run_that_no_tables_can_be_made_of_decides_no_columns_type(letters: Agent, house: Warehouse) -> None:
+    letters.add(data={"m": 1})
+    letters.add(data={"m": "text", "long": nested_lists(40)})  # which is read first
+    house.load()
+    assert [row["m"] for row in house.rows(DATA)] == [1]
+    assert_true_but(house, rejected=1)
+
+
+def assert_true_but(house: Warehouse, rejected: int) -> None:
+    """All runs are there but some that were set aside."""
+    assert len(house.rows("extraction_runs__rejected")) == rejected
+    loaded = loaded_runs(house)
+    truth = [one for one in house.cloud.runs() if one["id"] in loaded]
+    assert len(truth) == len(loaded) == len(house.cloud.runs()) - rejected
+    assert [line for one in truth for line in differences(expected_run(one), loaded[one["id"]], one["id"])] == []
 
 
 @pytest.mark.parametrize("deleted_runs", ["flag", "remove"])
