@@ -58,6 +58,7 @@ class AgentRuns:
         self.scanned = False
         self.gone: list[str] = []
         self._known = Known()
+        self._changed: list[str] = []
         self._client = client
         self._selection = selection
         self._holdings = holdings
@@ -224,6 +225,7 @@ class AgentRuns:
                 self._trusted &= not more and not (fewer and end and page.skip == 0)
             # What is accounted for, not what the list says it has: until all is read, nobody has compared the two.
             new.total = old.total + found
+            self._read_again(new)
             if self._trusted and not done:
                 chunk.states[self._agent.id] = _unfinished(new, page, order, until).dump()
             yield self._requests(listing, chunk)
@@ -298,6 +300,7 @@ class AgentRuns:
                     order.see(item)
                     waiting.pop(item.id, None)
                     chunk.counts[self._agent.id, "unchanged"] += self._take(item, known.judge(item), new, chunk)
+            self._read_again(new)
             resumable = rest is not None or old.full_scan_at is None or self._moves
             if resumable and not page.last and not listing.problems:
                 chunk.states[self._agent.id] = _unfinished(new, page, order, None).dump()
@@ -356,8 +359,11 @@ class AgentRuns:
         return read_item(raw, position, self._selection)
 
     async def _pages(self, listing: Listing, rest: Rest | None) -> AsyncGenerator[tuple[Page, list[Item]], None]:
-        """Pages, each with those of its items that were on none before."""
-        seen: set[int] = set()
+        """Pages, each with those of its items that were on none before.
+
+        Runs that were, and have changed since, are noted: what was taken of them is out of date.
+        """
+        seen: dict[int, int] = {}
         boundary = rest.boundary if rest else None
 
         def above(item: Item) -> bool:
@@ -366,9 +372,14 @@ class AgentRuns:
 
         start = max(0, rest.offset - settings.PAGE_OVERLAP) if rest else 0
         async for page in listing.pages(start, rest.keys if rest else (), above):
-            keys = [hash(item_key(item)) for item in page.items]
-            fresh = [item for key, item in zip(keys, page.items, strict=True) if key not in seen]
-            seen.update(keys)
+            fresh = []
+            for item in page.items:
+                key, digest = hash(item_key(item)), hash(item.content_hash) if isinstance(item, Run) else 0
+                if key not in seen:
+                    fresh.append(item)
+                elif seen[key] != digest and isinstance(item, Run):
+                    self._changed.append(item.id)
+                seen[key] = digest
             yield page, fresh
 
     def _take(self, run: Run, verdict: Verdict, new: AgentState, chunk: Chunk) -> bool:
@@ -413,7 +424,14 @@ class AgentRuns:
         chunk.unreadable[self._agent.id] = "; ".join(problems)
         return chunk
 
+    def _read_again(self, new: AgentState) -> None:
+        """Remembers the runs that changed while they were read, as it does those in flight."""
+        for run_id in self._changed:
+            new.forget(run_id)
+            new.in_flight[run_id] = ""
+
     def _remember(self, new: AgentState) -> Chunk:
+        self._read_again(new)
         new.prune()
         self.state = new
         return Chunk(states={self._agent.id: new.dump()})
