@@ -281,19 +281,19 @@ class Holdings:
     def data_tables(self) -> dict[str, str]:
         """The tables that have the data of one agent each, by the agent's id: another pipeline may have named them."""
         own = [name for name in child_tables(self._schema) if name in self._there] if self._has(RUNS) else []
+        roots = [name for name in own if not name.startswith(RUNS) and "__" not in name]
         selects = [
-            f"SELECT '{name}' AS t, r.{self._column('extraction_agent_id')}, COUNT(*) AS n FROM {self._name(name)} d "  # noqa: S608
+            f"SELECT {number} AS t, r.{self._column('extraction_agent_id')}, COUNT(*) AS n FROM {self._name(name)} d "  # noqa: S608
             f"JOIN {self._name(RUNS)} r ON r.{self._column('id')} = d.{self._column('_run_id')} "
             f"GROUP BY r.{self._column('extraction_agent_id')}"
-            for name in own
-            if not name.startswith(RUNS) and "__" not in name
+            for number, name in enumerate(roots)
         ]
         if not selects:
             return {}
         found = [row for rows in self._fetch(" UNION ALL ".join(selects)) for row in rows]
         found.sort(key=lambda row: int(row[2]))  # the most rows last
         owners = {table: agent for table, agent, _ in found}
-        return {agent: table for table, agent, _ in found if owners[table] == agent}
+        return {agent: roots[table] for table, agent, _ in found if owners[table] == agent}
 
     def rows(self, ids: Sequence[str]) -> Iterator[pa.Table]:
         """The rows of these runs as they are in the warehouse."""
