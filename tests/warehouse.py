@@ -177,7 +177,10 @@ def _take(row: Row, name: str) -> Any:
 def same(expected: Any, actual: Any) -> bool:
     """Whether a warehouse value says what the JSON said."""
     if isinstance(actual, datetime.datetime):
-        moment = datetime.datetime.fromisoformat(expected)
+        try:
+            moment = datetime.datetime.fromisoformat(expected)
+        except ValueError:
+            return False
         return actual == (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC))
     if isinstance(actual, datetime.date | datetime.time):
         return actual.isoformat() == expected
