@@ -310,6 +310,14 @@ def test_agents_are_right_whichever_pipeline_loaded_them_last(letters: Agent, ho
         assert {row["name"] for row in house.rows("extraction_agents") if row["id"] == letters.id} == {called}
 
 
+def test_a_schema_that_a_cut_off_load_left_out_comes_with_the_next(letters: Agent, house: Warehouse) -> None:
+    house.load()
+    before = sorted(row["hash"] for row in house.rows("extraction_schemas"))
+    query(house, "delete from extraction_schemas")
+    house.load()
+    assert sorted(row["hash"] for row in house.rows("extraction_schemas")) == before != []
+
+
 @pytest.mark.parametrize("door", ["load", "run"])
 def test_one_pipeline_loads_two_datasets_in_turn(letters: Agent, house: Warehouse, door: str) -> None:
     fill(letters, 4)

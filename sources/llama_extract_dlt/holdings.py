@@ -21,7 +21,7 @@ from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from .runs import Run
-from .tables import AGENTS, RUNS, child_tables
+from .tables import AGENTS, RUNS, SCHEMAS, child_tables
 from .watermarks import Verdict, without_file
 
 _IDS_PER_QUERY = 500
@@ -139,7 +139,7 @@ class Holdings:
             _take_over_stored(client, schema, self._hidden)
             states = schema.state_table_name
             known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name, states]
-            for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, AGENTS, *names])):
+            for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, AGENTS, SCHEMAS, *names])):
                 if columns and name not in self._hidden:
                     self._there[name] = frozenset(columns)
                     _complete(schema, name, columns)
@@ -177,12 +177,18 @@ class Holdings:
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def agent_hashes(self) -> dict[str, str] | None:
-        """The content hashes of the agents that are here, by id; None where the warehouse cannot be asked."""
+        """The content hashes of the agents that are here with their schemas, by id; None if it cannot be asked."""
         if self._client is None:
             return None
-        if not {"id", "_content_hash"} <= self._there.get(AGENTS, frozenset()):
+        if not {"id", "_content_hash", "data_schema_hash"} <= self._there.get(AGENTS, frozenset()):
             return {}
-        query = f"SELECT {self._column('id')}, {self._column('_content_hash')} FROM {self._name(AGENTS)}"  # noqa: S608
+        wanted = f"a.{self._column('data_schema_hash')}"
+        complete = f"{wanted} IS NULL"
+        if self._has(SCHEMAS):
+            has_schema = f"s.{self._column('hash')} = {wanted}"
+            complete += f" OR EXISTS (SELECT 1 FROM {self._name(SCHEMAS)} s WHERE {has_schema})"  # noqa: S608
+        columns = f"a.{self._column('id')}, a.{self._column('_content_hash')}"
+        query = f"SELECT {columns} FROM {self._name(AGENTS)} a WHERE {complete}"  # noqa: S608
         return {row[0]: row[1] for rows in self._fetch(query) for row in rows}
 
     # ── runs ──────────────────────────────────────────────────────────────────────────────────────────────────
