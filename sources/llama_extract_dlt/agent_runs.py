@@ -225,9 +225,8 @@ class AgentRuns:
                 self._trusted &= not more and not (fewer and end and page.skip == 0)
             # What is accounted for, not what the list says it has: until all is read, nobody has compared the two.
             new.total = old.total + found
-            self._read_again(new)
             if self._trusted and not done:
-                chunk.states[self._agent.id] = _unfinished(new, page, order, until).dump()
+                chunk.states[self._agent.id] = self._unfinished(new, page, order, until).dump()
             yield self._requests(listing, chunk)
             # Runs in flight cost a request each: another page is cheaper as long as it has two of them.
             if not self._trusted or (done and (end or looked_for < 2 or len(waiting) < 2)):
@@ -300,10 +299,9 @@ class AgentRuns:
                     order.see(item)
                     waiting.pop(item.id, None)
                     chunk.counts[self._agent.id, "unchanged"] += self._take(item, known.judge(item), new, chunk)
-            self._read_again(new)
             resumable = rest is not None or old.full_scan_at is None or self._moves
             if resumable and not page.last and not listing.problems:
-                chunk.states[self._agent.id] = _unfinished(new, page, order, None).dump()
+                chunk.states[self._agent.id] = self._unfinished(new, page, order, None).dump()
             yield self._requests(listing, chunk)
         yield self._requests(listing, Chunk())
         if listing.problems:
@@ -430,6 +428,13 @@ class AgentRuns:
             new.forget(run_id)
             new.in_flight[run_id] = ""
 
+    def _unfinished(self, new: AgentState, page: Page, order: _Order, until: datetime | None) -> AgentState:
+        """The state as it is when the pages up to this one are loaded."""
+        self._read_again(new)
+        state = new.copy()
+        state.rest = Rest(page.end, [item_key(item) for item in page.items], order.last if order.kept else None, until)
+        return state
+
     def _remember(self, new: AgentState) -> Chunk:
         self._read_again(new)
         new.prune()
@@ -459,13 +464,6 @@ class _Order:
         self.kept &= created is not None and (self.last is None or created <= self.last)
         self.last = created or self.last
         self.first = self.first or created
-
-
-def _unfinished(new: AgentState, page: Page, order: _Order, until: datetime | None) -> AgentState:
-    """The state as it is when the pages up to this one are loaded."""
-    state = new.copy()
-    state.rest = Rest(page.end, [item_key(item) for item in page.items], order.last if order.kept else None, until)
-    return state
 
 
 @dataclass(slots=True)

@@ -146,7 +146,7 @@ class Holdings:
         self._runs_columns = self._there.get(RUNS, frozenset())
         if self._has(states):
             query = f"SELECT COUNT(DISTINCT {self._column('pipeline_name')}) FROM {self._name(states)}"  # noqa: S608
-            self.shared = any(row[0] > 1 for rows in self._fetch(query) for row in rows)
+            self.shared = any(row[0] > 1 for row in self._each(query))
 
     def is_absent(self, table: str, company: Iterable[str] = ()) -> bool:
         """Whether the warehouse had no such table when it was first asked.
@@ -172,7 +172,7 @@ class Holdings:
             return False
         load, status = self._column("load_id"), self._column("status")
         query = f"SELECT {load} FROM {self._loads} WHERE {load} = %s AND {status} = 0"  # noqa: S608
-        return any(rows for rows in self._fetch(query, [load_id]))
+        return any(self._each(query, [load_id]))
 
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -189,7 +189,7 @@ class Holdings:
             complete += f" OR EXISTS (SELECT 1 FROM {self._name(SCHEMAS)} s WHERE {has_schema})"  # noqa: S608
         columns = f"a.{self._column('id')}, a.{self._column('_content_hash')}"
         query = f"SELECT {columns} FROM {self._name(AGENTS)} a WHERE {complete}"  # noqa: S608
-        return {row[0]: row[1] for rows in self._fetch(query) for row in rows}
+        return {row[0]: row[1] for row in self._each(query)}
 
     # ── runs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -251,8 +251,7 @@ class Holdings:
         )
 
     def _ids(self, column: str, source: str) -> Iterator[str]:
-        for rows in self._fetch(f"SELECT {column} FROM {source}"):  # noqa: S608
-            yield from (row[0] for row in rows)
+        return (row[0] for row in self._each(f"SELECT {column} FROM {source}"))  # noqa: S608
 
     def runs_of_agent(self, agent_id: str) -> Known:
         """The agent's runs."""
@@ -271,7 +270,7 @@ class Holdings:
         found: dict[str, str] = {}
         for some in _portions(ids):
             query = f"SELECT {key}, {agent} FROM {self._name(RUNS)} WHERE {key} IN ({_marks(some)})"  # noqa: S608
-            found |= {row[0]: row[1] or "" for rows in self._fetch(query, some) for row in rows}
+            found |= {row[0]: row[1] or "" for row in self._each(query, some)}
         return found
 
     def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
@@ -282,7 +281,7 @@ class Holdings:
         query = f"SELECT DISTINCT {agent}, {project} FROM {self._name(RUNS)} r"  # noqa: S608
         if not found_deleted:
             query += f" WHERE {self._alive()}"
-        return {row[0]: row[1] for rows in self._fetch(query) for row in rows if row[0]}
+        return {row[0]: row[1] for row in self._each(query) if row[0]}
 
     def data_tables(self) -> dict[str, str]:
         """The tables that have the data of one agent each, by the agent's id: another pipeline may have named them."""
@@ -296,8 +295,7 @@ class Holdings:
         ]
         if not selects:
             return {}
-        found = [row for rows in self._fetch(" UNION ALL ".join(selects)) for row in rows]
-        found.sort(key=lambda row: int(row[2]))  # the most rows last
+        found = sorted(self._each(" UNION ALL ".join(selects)), key=lambda row: int(row[2]))  # the most rows last
         owners = {table: agent for table, agent, _ in found}
         return {agent: roots[table] for table, agent, _ in found if owners[table] == agent}
 
@@ -342,6 +340,11 @@ class Holdings:
 
     def _alive(self) -> str:
         return f"r.{self._column('_deleted_at')} IS NULL" if "_deleted_at" in self._runs_columns else "1 = 1"
+
+    def _each(self, query: str, parameters: Sequence[str] = ()) -> Iterator[Any]:
+        """The rows of the answer, one after the other; the connection is held until they are all taken."""
+        for rows in self._fetch(query, parameters):
+            yield from rows
 
     def _fetch(self, query: str, parameters: Sequence[str] = ()) -> Iterator[list[Any]]:
         with self._lock, self._client as client, client.execute_query(query, *parameters) as cursor:

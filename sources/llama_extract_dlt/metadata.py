@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -119,9 +120,7 @@ def _rows(
     length: int, tree: _Tree, attributes: dict[tuple[str, str], pa.Array], citations: Elements | None
 ) -> Iterator[FieldMetadata]:
     """The rows of one place, of those runs (or list elements) that carry anything there."""
-    present = np.zeros(length, dtype=bool)
-    for array in attributes.values():
-        present |= pc.is_valid(array).to_numpy(zero_copy_only=False)
+    present = _filled(length, attributes.values())
     if citations is not None:
         present[citations.parent] = True
         row_of = np.cumsum(present) - 1
@@ -144,24 +143,27 @@ def _rows(
 
 def _split_citations(elements: Elements) -> tuple[Elements | None, Elements | None]:
     """The lists named `citation` that have citations, and those that have the metadata of a field of that name."""
-    node = elements.node
-    told = np.zeros(node.length, dtype=bool)
-    for name in ("page", "matching_text", "bounding_boxes"):
-        if (member := node.fields.get(name)) is not None:
-            for array in member.scalars.values():
-                told |= pc.is_valid(array).to_numpy(zero_copy_only=False)
-            if member.elements is not None:
-                told[member.elements.parent] = True
-    if (dimensions := node.fields.get("page_dimensions")) is not None:
-        for size in dimensions.fields.values():
-            for array in size.scalars.values():
-                told |= pc.is_valid(array).to_numpy(zero_copy_only=False)
+    fields = elements.node.fields
+    members = [fields[name] for name in ("page", "matching_text", "bounding_boxes") if name in fields]
+    sizes = fields["page_dimensions"].fields.values() if "page_dimensions" in fields else ()
+    told = _filled(elements.node.length, [array for node in (*members, *sizes) for array in node.scalars.values()])
+    for member in members:
+        if member.elements is not None:
+            told[member.elements.parent] = True
     cites = np.isin(elements.parent, np.unique(elements.parent[told]))
     if cites.all():
         return elements, None
     if not cites.any():
         return None, elements
     return elements.take(np.flatnonzero(cites)), elements.take(np.flatnonzero(~cites))
+
+
+def _filled(length: int, columns: Iterable[pa.Array]) -> npt.NDArray[np.bool_]:
+    """Which places have a value in any of the columns."""
+    filled = np.zeros(length, dtype=bool)
+    for column in columns:
+        filled |= pc.is_valid(column).to_numpy(zero_copy_only=False)
+    return filled
 
 
 def _dotted(path: Any, step: Any) -> Any:

@@ -157,7 +157,8 @@ class Listing:
                     order = {}
                 back, above = 0, None
                 total = page.total if page.total is not None else total
-                least = page.total if least is None else min(least, page.total if page.total is not None else least)
+                if total is not None:
+                    least = total if least is None else min(least, total)
                 number = next(reversed(order.values()), -1)
                 keys = [item_key(item) for item in page.items]
                 fresh = sum(hash(key) not in seen for key in keys)

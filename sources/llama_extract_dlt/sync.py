@@ -12,6 +12,7 @@ from concurrent.futures import Future, wait
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cache
 from importlib.util import find_spec
 from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -103,16 +104,13 @@ class Batch(NamedTuple):
         chunk, read = self.chunk, self.read
 
         def build(read: ReadRuns, rest: bool) -> list[LoadTable]:
-            undo = tables.attempt()
-            before = {agent: list(names) for agent, names in known.items()}
+            undo = tables.attempt(known)
             try:
                 return tables.build(
                     read, chunk.rejected if rest else (), known, load_id, removed if rest else (), chunk.moved
                 )
             except Exception:
                 undo()
-                known.clear()
-                known.update(before)
                 raise
 
         try:
@@ -120,8 +118,7 @@ class Batch(NamedTuple):
         except Exception:
             fit, unfit, told = [], [], state.setdefault("unfit", {})
             for run, fields in zip(read.runs, read.fields, strict=True):
-                undo = tables.attempt()
-                before = {agent: list(names) for agent, names in known.items()}
+                undo = tables.attempt(known)
                 try:
                     build(read_runs([replace(run, fields=dict(fields))], Parser()), False)
                 except Exception as error:
@@ -134,8 +131,6 @@ class Batch(NamedTuple):
                 else:
                     fit.append(replace(run, fields=dict(fields)))
                 undo()
-                known.clear()
-                known.update(before)
             if len(fit) == len(read.runs):
                 raise
             for run_id in list(told)[: -settings.REMEMBERED_REJECTS]:
@@ -255,10 +250,11 @@ class Sync:
             self._ask(pipeline, schema, state)
         if self.selection.data_tables == "per_agent":
             given: dict[str, str] = state.setdefault("data_tables", {})
+            there = cache(self.holdings.data_tables)  # another pipeline may have given agents their tables
 
             def table(agent_id: str) -> str:
-                if agent_id not in given:  # another pipeline may have given one
-                    for agent, name in self.holdings.data_tables().items():
+                if agent_id not in given:
+                    for agent, name in there().items():
                         given.setdefault(agent, name)
                 return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
 

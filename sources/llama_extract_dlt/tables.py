@@ -156,14 +156,17 @@ class RunTables:
         loads += [self._finish(runs)] if runs else []
         return [load for load in loads if load is not None]
 
-    def attempt(self) -> Callable[[], None]:
-        """Lets a build that fails leave nothing behind: gives what undoes it."""
+    def attempt(self, agent_tables: dict[str, list[str]]) -> Callable[[], None]:
+        """Lets a build that fails leave nothing behind, in `agent_tables` neither: gives what undoes it."""
         types = {name: dict(columns) for name, columns in self._types.items()}
         described = {name: set(columns) for name, columns in self._described.items()}
         known = dict(self._schemas)
+        before = {agent: list(names) for agent, names in agent_tables.items()}
 
         def undo() -> None:
             self._types, self._described, self._schemas = types, described, known
+            agent_tables.clear()
+            agent_tables.update(before)
 
         return undo
 
@@ -196,14 +199,13 @@ class RunTables:
         """`extraction_agents`, and `extraction_schemas` with their schemas, from raw JSON by its content hash."""
         self._tables = {}
         new_schemas: dict[str, bytes] = {}
-        read = {digest: read_fields(agent) for digest, agent in agents.items()}
-        digests = [digest for digest, fields in read.items() if fields and "id" in fields]
-        rows = [fields for fields in read.values() if fields and "id" in fields]
-        if not rows:
+        read = {digest: fields for digest, raw in agents.items() if (fields := read_fields(raw)) and "id" in fields}
+        if not read:
             return []
+        rows = list(read.values())
         hashes = [self._schema_hash(bytes(row.pop("data_schema", NULL)), new_schemas) for row in rows]
         ids = [msgspec.json.decode(row.pop("id"), type=str) for row in rows]
-        keys = {"id": ids, "data_schema_hash": hashes, "_content_hash": digests}
+        keys = {"id": ids, "data_schema_hash": hashes, "_content_hash": list(read)}
         piece = Piece(np.arange(len(rows)), {name: pa.array(values, pa.string()) for name, values in keys.items()})
         _add_flat(piece, self._names, (), rows, Shape(schemas.AGENT))
         self._table(AGENTS).pieces.append(piece)
