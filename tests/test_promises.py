@@ -470,6 +470,32 @@ def test_an_old_package_of_which_child_rows_came_only_is_made_good(letters: Agen
         assert_true(house)
 
 
+def test_a_package_that_is_taken_up_again_after_other_loads_takes_no_column_away(
+    letters: Agent, house: Warehouse
+) -> None:
+    """dlt then merges what the other load has left in its staging tables, with the columns of the old package."""
+    ids = fill(letters, 2)
+    run(house)
+    killed = 0
+    for moment in range(1, 60, 2):
+        letters.edit(ids[0])
+        house.forget()
+        slow = pipeline_of(house, "slow", Executioner(moment))
+        try:
+            slow.run(source_of(house, full_scan=True))
+            break
+        except BaseException as error:
+            assert is_kill(error)
+            killed += 1
+        new_column = {f"field_{moment}": "kept"}
+        house.cloud.edit_run(ids[1], True, data={"n": moment, f"n{moment}": moment}, **new_column)
+        load(pipeline_of(house, "quick"), source_of(house, full_scan=True))
+        pipeline_of(house, "slow").run()
+        load(pipeline_of(house, "quick"), source_of(house, full_scan=True))
+        assert_true(house)
+    assert killed > 5
+
+
 # ── 6: a source that is tried ─────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -232,6 +232,20 @@ class Holdings:
             loads = f"LEFT JOIN {self._loads} l ON l.{self._column('load_id')} = {load}"
             source = f"{self._name(RUNS)} r {loads} WHERE {status} IS NULL OR {status} <> 0"
             self.suspects.update(self._ids(key, source))
+            for some in _portions(self._overtaken_loads()):
+                query = f"SELECT {key} FROM {self._name(RUNS)} r WHERE {load} IN ({_marks(some)})"  # noqa: S608
+                self.suspects.update(row[0] for row in self._each(query, some))
+
+    def _overtaken_loads(self) -> list[str]:
+        """Loads that came to their end before one that had begun before them.
+
+        That one may have been taken up again: dlt then merges what it finds in the staging tables, the rows of a later
+        load, with the columns that the old package knows, and leaves the others empty.
+        """
+        load, end = self._column("load_id"), self._column("inserted_at")
+        before = f"MAX({end}) OVER (ORDER BY {load} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+        query = f"SELECT {load}, {end}, {before} AS latest FROM {self._loads}"  # noqa: S608
+        return list(self._ids(load, f"({query}) l WHERE {end} < latest"))
 
     def _children_counted(self) -> str:
         """A query of the child rows of each run: how many, how many ids, and by which loads; empty without tables."""
