@@ -485,7 +485,8 @@ def test_a_package_that_is_taken_up_again_after_other_loads_takes_no_column_away
             slow.run(source_of(house, full_scan=True))
             break
         except BaseException as error:
-            assert is_kill(error)
+            if not is_kill(error):
+                raise
             killed += 1
         new_column = {f"field_{moment}": "kept"}
         house.cloud.edit_run(ids[1], True, data={"n": moment, f"n{moment}": moment}, **new_column)
