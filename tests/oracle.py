@@ -16,10 +16,10 @@ from dlt.common.schema import utils
 from dlt.normalize.configuration import NormalizeConfiguration
 from dlt.normalize.items_normalizers.jsonl import JsonLItemsNormalizer
 
-from llama_extract_dlt.parsing import Parser
-from llama_extract_dlt.reading import read_runs
-from llama_extract_dlt.runs import Run
-from llama_extract_dlt.tables import RunTables
+from llama_extract_dlt.service.records import Run
+from llama_extract_dlt.tables.build import RunTables
+from llama_extract_dlt.tables.parse import Parser
+from llama_extract_dlt.tables.split import read_runs
 
 DATA = "extraction_runs__data"
 KEYS = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_dlt_load_id", "_deleted"}

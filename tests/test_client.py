@@ -17,10 +17,9 @@ import httpx
 import pytest
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import client as client_module
-from llama_extract_dlt import exceptions as errors
-from llama_extract_dlt import settings
-from llama_extract_dlt.client import LlamaCloudClient, RequestBudget
+from llama_extract_dlt import errors, settings
+from llama_extract_dlt.service import client as client_module
+from llama_extract_dlt.service.client import LlamaCloudClient, RequestBudget
 
 KEY = "llx-a-key-that-must-stay-secret"
 RUNS = "/api/v1/extraction/runs"

@@ -18,9 +18,10 @@ import duckdb
 import pytest
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import agent_runs, llama_extract, settings
-from llama_extract_dlt.runs import FINAL, IN_FLIGHT
-from llama_extract_dlt.watermarks import AgentState
+from llama_extract_dlt import llama_extract, settings
+from llama_extract_dlt.service.records import FINAL, IN_FLIGHT
+from llama_extract_dlt.sync import agent_sync
+from llama_extract_dlt.sync.agent_state import AgentState
 from warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -370,7 +371,7 @@ def test_numbers_in_the_docs_are_those_of_the_settings() -> None:
 def test_names_in_the_account_of_the_sync_are_in_the_code() -> None:
     page = "docs/how-sync-works.md"
     members = set()
-    for path in SOURCE.glob("*.py"):
+    for path in SOURCE.rglob("*.py"):
         for found in ast.walk(ast.parse(path.read_text())):
             if isinstance(found, ast.ClassDef):
                 members |= {f"{found.name}.{part.name}" for part in found.body if isinstance(part, ast.FunctionDef)}
@@ -388,7 +389,7 @@ def test_names_in_the_account_of_the_sync_are_in_the_code() -> None:
     (picture,) = examples("mermaid", page)
     steps = set(re.findall(r"\b_\w+", picture.text))
     assert len(steps) > 3
-    assert steps <= set(vars(agent_runs.AgentRuns))
+    assert steps <= set(vars(agent_sync.AgentRuns))
     assert [key.strip("`") for key, _ in rows_of(page, "What is remembered")] == list(AgentState.__struct_fields__)
     choices = get_args(get_type_hints(llama_extract)["deleted_runs"])
     assert [re.findall(r'"(\w+)"', choice)[0] for choice, _ in rows_of(page, "Deletions")] == list(choices)
@@ -396,7 +397,7 @@ def test_names_in_the_account_of_the_sync_are_in_the_code() -> None:
 
 def test_messages_in_the_troubleshooting_table_are_in_the_code() -> None:
     constants = []
-    for path in (*SOURCE.glob("*.py"), COMMAND):
+    for path in (*SOURCE.rglob("*.py"), COMMAND):
         constants += [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
     said = "\n".join(one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in constants)
     text = (ROOT / "docs/operations.md").read_text().split("## Troubleshooting")[1]

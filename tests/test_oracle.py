@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from llama_extract_dlt.parsing import parse_exactly
+from llama_extract_dlt.tables.parse import parse_exactly
 from oracle import DATA, Sides, disagreements
 
 KEYS = st.one_of(

@@ -9,23 +9,21 @@ import pytest
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import settings
-from llama_extract_dlt.chunks import Chunk
-from llama_extract_dlt.client import LlamaCloudClient
-from llama_extract_dlt.exceptions import UnexpectedResponseError
-from llama_extract_dlt.parsing import Parser
-from llama_extract_dlt.reading import read_runs
-from llama_extract_dlt.runs import (
+from llama_extract_dlt.errors import UnexpectedResponseError
+from llama_extract_dlt.load.extraction import read_those_that_can_be
+from llama_extract_dlt.service.client import LlamaCloudClient
+from llama_extract_dlt.service.json_text import is_deeper, is_utf8
+from llama_extract_dlt.service.records import (
     Checked,
     Rejected,
     Run,
-    is_deeper,
-    is_utf8,
     read_fields,
     read_run,
-    take_apart,
     without_download_url,
 )
-from llama_extract_dlt.sync import read_those_that_can_be
+from llama_extract_dlt.sync.events import Chunk
+from llama_extract_dlt.tables.parse import Parser
+from llama_extract_dlt.tables.split import read_runs, take_apart
 
 URL = "https://bucket.example/f?X-Amz-Signature=c0ffee&n=1"
 

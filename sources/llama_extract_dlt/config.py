@@ -12,6 +12,7 @@ import difflib
 import json
 import math
 import os
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -22,8 +23,7 @@ import dlt
 from dlt.common.utils import str2bool
 
 from . import settings
-from .changes import checked_ids, checked_time
-from .exceptions import ConfigurationError
+from .errors import ConfigurationError
 
 SECTION = "sources.llama_extract"
 PREFIX = "SOURCES__LLAMA_EXTRACT__"
@@ -31,6 +31,30 @@ PREFIX = "SOURCES__LLAMA_EXTRACT__"
 
 DEFAULT: Any = object()
 """Given as an argument: the default, whatever is configured."""
+
+
+def checked_ids(ids: Iterable[str], what: str) -> list[str]:
+    """IDs in the API's spelling, each once. Raises ConfigurationError that names the first that is no UUID."""
+    checked: dict[str, None] = {}
+    for text in ids:
+        try:
+            checked[str(uuid.UUID(text.strip()))] = None
+        except (ValueError, AttributeError):
+            message = f"{text!r} is not a {what}: IDs look like 3fa85f64-5717-4562-b3fc-2c963f66afa6"
+            raise ConfigurationError(message) from None
+    return list(checked)
+
+
+def checked_time(given: object, what: str) -> datetime | None:
+    """An instant, in UTC if it does not say where; None if nothing is given. Raises ConfigurationError."""
+    if given is None or given == "":
+        return None
+    try:
+        moment = given if isinstance(given, datetime) else datetime.fromisoformat(str(given).strip())
+    except ValueError:
+        message = f"{what} is {given!r}, which is no time: write 2026-01-31 or 2026-01-31T08:00:00Z"
+        raise ConfigurationError(message) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 # ── what a value must be: each takes it as it was given or configured, and raises ValueError if it is not that ────

@@ -24,17 +24,18 @@ from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
-from . import settings
-from .changes import ChangeReader, read_agents, read_ahead, select_agents
-from .chunks import Agent, Chunk, Selection
-from .client import LlamaCloudClient, RequestBudget
-from .exceptions import ConfigurationError
-from .holdings import Holdings
-from .parsing import Parser, give_back_memory
-from .planning import AgentPlan, plan
-from .reading import ReadRuns, read_runs
-from .runs import Fields, Rejected, Run
-from .tables import REJECTED, LoadTable, RunTables, agent_table, without_nul
+from .. import settings
+from ..errors import ConfigurationError
+from ..service.client import LlamaCloudClient, RequestBudget
+from ..service.records import Fields, Rejected, Run
+from ..sync.dry_run import AgentPlan, plan
+from ..sync.events import Agent, Chunk, Selection
+from ..sync.feed import ChangeReader, read_agents, read_ahead, select_agents
+from ..tables.build import RunTables, without_nul
+from ..tables.contract import REJECTED, LoadTable, agent_table
+from ..tables.parse import Parser, give_back_memory
+from ..tables.split import ReadRuns, read_runs
+from .warehouse import Holdings
 
 _T = TypeVar("_T")
 

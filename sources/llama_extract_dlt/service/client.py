@@ -22,9 +22,9 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from . import exceptions as errors
-from . import settings
-from .runs import NULL, Checked, is_deeper, is_utf8
+from .. import errors, settings
+from .json_text import is_deeper, is_utf8, mend, split_list, split_object, split_page
+from .records import NULL, Checked
 
 _V1 = "/api/v1/extraction"
 _FILES = "/api/v1/beta/files"
@@ -91,23 +91,23 @@ class _Form(Generic[_Body]):
 
 
 def _split_runs(text: bytes) -> _RunsBody:
-    items, rest = _split_page(text)
+    items, rest = split_page(text)
     return _RunsBody(items, *(msgspec.Raw(rest.get(b'"%b"' % name, b"null")) for name in (b"total", b"skip", b"limit")))
 
 
 def _split_files(text: bytes) -> _FilesBody:
-    items, rest = _split_page(text)
+    items, rest = split_page(text)
     return _FilesBody(items, msgspec.json.decode(rest.get(b'"next_page_token"', b"null"), type=str | None))
 
 
 def _split_one(text: bytes) -> msgspec.Raw:
-    _members(text)
+    split_object(text)
     return msgspec.Raw(text.strip())
 
 
 _RUNS = _Form(msgspec.json.Decoder(_RunsBody), _split_runs)
 _FILE_LIST = _Form(msgspec.json.Decoder(_FilesBody), _split_files)
-_AGENTS = _Form(msgspec.json.Decoder(list[msgspec.Raw]), lambda text: [*map(msgspec.Raw, _elements(text))])
+_AGENTS = _Form(msgspec.json.Decoder(list[msgspec.Raw]), lambda text: [*map(msgspec.Raw, split_list(text))])
 _ONE = _Form(msgspec.json.Decoder(msgspec.Raw), _split_one)
 _NUMBER = msgspec.json.Decoder(int)
 
@@ -447,7 +447,7 @@ class LlamaCloudClient:
         try:
             body = _tried(form.decoder, text)
             if body is None:
-                text = _mended(text)
+                text = mend(text)
                 body = _tried(form.decoder, text)
             if body is None:
                 return form.split(text), bytes
@@ -555,87 +555,6 @@ def _tried(decoder: msgspec.json.Decoder[_Body], text: bytes) -> _Body | None:
         raise
     except (msgspec.DecodeError, RecursionError):
         return None
-
-
-# Where msgspec gives up, these tell the parts of an answer apart by strings and brackets alone, a hundred times slower.
-
-# A quote by itself is one in a broken string: what is taken for text after it would not be, and brackets be missed.
-_MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"(?=\s*[\]},:])|[\[\]{},"]', re.DOTALL)
-_MEMBER = re.compile(rb'\s*("(?:[^"\\]++|\\.)*+")\s*:(.*)', re.DOTALL)
-_CLOSING = {b"[": b"]", b"{": b"}"}
-
-
-def _parts(text: bytes, opening: bytes) -> list[bytes]:
-    """Return what stands between the commas of a list or an object. Raises ValueError if it is no such thing."""
-    text = text.strip()
-    if not text.startswith(opening):
-        raise ValueError(f"it does not begin with {opening.decode()}")
-    parts, start, open_ones = [], 1, list[bytes]()
-    for match in _MARK.finditer(text):
-        mark = match[0]
-        if mark in _CLOSING:
-            open_ones.append(_CLOSING[mark])
-        elif mark in (b"]", b"}"):
-            if not open_ones or open_ones.pop() != mark:
-                raise ValueError(f"a bracket is wrong (byte {match.start()})")
-            if not open_ones and match.end() < len(text):
-                raise ValueError(f"it goes on after its end (byte {match.end()})")
-        elif mark == b'"':
-            raise ValueError(f"a string is wrong (byte {match.start()})")
-        if (mark == b"," and len(open_ones) == 1) or not open_ones:
-            parts.append(text[start : match.start()].strip())
-            start = match.end()
-    if open_ones:
-        raise ValueError("it breaks off")
-    if parts == [b""]:
-        return []
-    if b"" in parts:
-        raise ValueError("there is nothing between two commas")
-    return parts
-
-
-def _elements(text: bytes) -> list[bytes]:
-    return _parts(text, b"[")
-
-
-def _members(text: bytes) -> dict[bytes, bytes]:
-    """Return the values of an object by their names, quotes included."""
-    members = {}
-    for part in _parts(text, b"{"):
-        match = _MEMBER.fullmatch(part)
-        if match is None:
-            raise ValueError("an object has a member without a name")
-        members[match[1]] = match[2].strip()
-    return members
-
-
-def _split_page(text: bytes) -> tuple[list[msgspec.Raw], dict[bytes, bytes]]:
-    members = _members(text)
-    if b'"items"' not in members:
-        raise ValueError("it has no `items`")
-    return [msgspec.Raw(item) for item in _elements(members.pop(b'"items"'))], members
-
-
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?Infinity|NaN', re.DOTALL)
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.",
-    re.DOTALL,
-)
-
-
-def _mended(body: bytes) -> bytes:
-    r"""Replace what lenient JSON writers emit and strict readers refuse, and leave every other byte alone.
-
-    Half a surrogate pair (`\ud800`) becomes U+FFFD, NaN and the infinities null; a byte order mark goes.
-    """
-
-    def token(match: re.Match[bytes]) -> bytes:
-        text = match[0]
-        if not text.startswith(b'"'):
-            return b"null"
-        return _ESCAPE.sub(lambda escape: rb"\ufffd" if escape[1] else escape[0], text)
-
-    return _TOKEN.sub(token, body.removeprefix(b"\xef\xbb\xbf"))
 
 
 def _asked_wait(headers: httpx.Headers) -> float | None:

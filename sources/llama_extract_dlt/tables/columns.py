@@ -15,18 +15,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.normalizers.naming import NamingConvention
 
-from . import settings
+from .. import settings
+from .contract import NOT_NULL, RESERVED
 from .fitting import TYPES, fit
-from .keys import Int64s
+from .row_keys import Int64s
 
 
 class UnfitError(ValueError):
     """A run's data cannot be put into tables."""
-
-
-RESERVED = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_deleted"}
-RESERVED |= {"_dlt_load_id", "_content_hash", "_child_rows", "_deleted_at"}
-"""Columns that this source owns, in every table: a field of that name gets another one."""
 
 
 class Names:
@@ -194,10 +190,6 @@ def _first_kind(seen: list[tuple[Piece, Values]]) -> str:
 
     kind = min(seen, key=lambda one: first(*one))[1].kind
     return "double" if kind == "bigint" and "double" in kinds else kind
-
-
-NOT_NULL = {"id", "hash", "_run_id"}
-"""Key columns that are never null, which Arrow and the hints must say alike."""
 
 
 def _free(column: str, reserved: set[str]) -> str:

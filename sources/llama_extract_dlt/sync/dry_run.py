@@ -8,13 +8,13 @@ from contextlib import AsyncExitStack, aclosing
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from . import settings
-from .agent_runs import AgentRuns, first_pages
-from .chunks import Agent, Given, Selection
-from .client import LlamaCloudClient, RunPage
-from .exceptions import LlamaExtractError, NotFoundError
-from .holdings import Holdings
-from .watermarks import AgentState
+from .. import settings
+from ..errors import LlamaExtractError, NotFoundError
+from ..service.client import LlamaCloudClient, RunPage
+from .agent_state import AgentState
+from .agent_sync import AgentRuns, first_pages
+from .events import Agent, Given, Selection
+from .warehouse_index import EmptyWarehouse
 
 
 class AgentPlan(NamedTuple):
@@ -46,7 +46,7 @@ async def plan(
 async def _of_agent(agent: Agent, state: AgentState, selection: Selection, now: datetime, first: RunPage) -> AgentPlan:
     """Lets the sync's own code read the first page, and sees what else it asks for."""
     service = _FirstPageOnly("dry-run")
-    runs = AgentRuns(service, selection, Holdings(None, None), Given(), now, agent, state)
+    runs = AgentRuns(service, selection, EmptyWarehouse(), Given(), now, agent, state)
     found, finished = 0, False
     try:
         async with aclosing(runs.read(first)) as chunks:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
-from .keys import Int64s
+from .row_keys import Int64s
 
 
 @dataclass(slots=True)

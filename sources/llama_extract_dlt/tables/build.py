@@ -8,9 +8,8 @@ of the run itself (`_run_table`, `_flat_child`), of the extracted data (`_data`)
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import dlt
 import msgspec
@@ -18,54 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from dlt.common.normalizers.naming import NamingConvention
 
-from . import schemas
+from ..service.records import NULL, Fields, Rejected, Run, read_fields
+from . import json_schema as schemas
 from .columns import Names, Piece, Table, known_types
-from .keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
-from .metadata import FieldMetadata, concat_metadata, field_metadata
-from .parsing import Elements, Node, parse_exactly, read_values
-from .reading import Documents, ReadRuns
-from .runs import NULL, Fields, Parts, Rejected, Run, read_fields
-from .schemas import Shape
-
-RUNS = "extraction_runs"
-AGENTS = "extraction_agents"
-SCHEMAS = "extraction_schemas"
-REJECTED = f"{RUNS}__rejected"
-
-
-@dataclass(slots=True)
-class LoadTable:
-    """A table ready to load, with what dlt must know about it."""
-
-    name: str
-    data: pa.Table
-    key: str
-    parent: str | None = None
-    json_columns: list[str] = field(default_factory=list)
-    descriptions: dict[str, str] = field(default_factory=dict)
-    replaces: bool = True
-    """Whether the warehouse may have rows for the same runs, which these replace."""
-    file_format: Literal["parquet"] | None = None
-    """How it is to be loaded, where dlt's own choice will not do."""
-
-    @property
-    def is_child(self) -> bool:
-        """Whether its rows hang under runs and are replaced run by run."""
-        return self.parent is not None
-
-    @property
-    def has_tombstones(self) -> bool:
-        """Whether there may be rows that stand for none."""
-        return "_deleted" in self.data.column_names
-
-    @property
-    def rows(self) -> int:
-        """Rows that will be in the warehouse: tombstones are not."""
-        if not self.has_tombstones:
-            return int(self.data.num_rows)
-        return int(self.data.num_rows) - int(pc.sum(self.data["_deleted"].cast(pa.int64()), min_count=0).as_py())
+from .contract import AGENTS, REJECTED, RUNS, SCHEMAS, LoadTable, child_tables
+from .field_metadata import FieldMetadata, concat_metadata, field_metadata
+from .json_schema import Shape
+from .parse import Elements, Node, parse_exactly, read_values
+from .row_keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
+from .split import Documents, Parts, ReadRuns
 
 
 class _Rows(NamedTuple):
@@ -500,11 +461,6 @@ class RunTables:
         return self._schemas[text][0]
 
 
-def child_tables(schema: dlt.Schema) -> list[str]:
-    """The tables of the schema whose rows hang under runs."""
-    return [name for name, table in schema.tables.items() if "_run_id" in table["columns"]]
-
-
 def _tombstone_keys(key: str, run_ids: pa.Array) -> dict[str, pa.Array]:
     """The key columns of tombstones: all that the table's rows have, since dlt counts on those named after it."""
     others: dict[str, pa.DataType] = dict.fromkeys(("_dlt_id", "_dlt_parent_id", "_dlt_load_id"), pa.string())
@@ -527,23 +483,6 @@ def without_nul(data: pa.Table) -> pa.Table:
 def _before(agent: str, before: Mapping[str, Sequence[str]]) -> list[str]:
     """The child tables where the agent's runs may have had rows."""
     return list(dict.fromkeys((*before.get(agent, ()), *before.get("", ()))))
-
-
-def agent_table(tables: dict[str, str], agent_id: str, name: str, naming: NamingConvention) -> str:
-    """The table for an agent's data, named after the agent when it is first asked for and the same ever after.
-
-    `tables` has those given so far, by agent id, and is to be kept between loads.
-    """
-    if agent_id not in tables:
-        wanted = naming.normalize_table_identifier(name) if name.strip() else ""
-        wanted = wanted.replace("__", "_").strip("_") or f"agent_{agent_id[:8]}"
-        given = [RUNS, AGENTS, SCHEMAS, *tables.values()]
-        number, table = 1, wanted
-        while table in given:
-            number += 1
-            table = f"{wanted}_{number}"
-        tables[agent_id] = table
-    return tables[agent_id]
 
 
 def _contains(members: UInt64s, values: UInt64s) -> npt.NDArray[np.bool_]:

@@ -13,10 +13,8 @@ from typing import TypeVar
 
 import msgspec
 
-from . import settings
-from .chunks import Agent, Chunk, Given, Selection
-from .client import LlamaCloudClient, RunPage
-from .exceptions import (
+from .. import settings
+from ..errors import (
     InvalidRequestError,
     LlamaExtractError,
     NotFoundError,
@@ -24,10 +22,12 @@ from .exceptions import (
     is_fatal,
     refuses,
 )
-from .holdings import Holdings, Known
-from .paging import Item, Listing, Page, item_key
-from .runs import Rejected, Run, read_run
-from .watermarks import AgentState, Rest, Verdict, horizon_of, written_hash
+from ..service.client import LlamaCloudClient, RunPage
+from ..service.records import Rejected, Run, read_run
+from ..service.run_list import Item, Listing, Page, item_key
+from .agent_state import AgentState, Rest, Verdict, horizon_of, written_hash
+from .events import Agent, Chunk, Given, Selection
+from .warehouse_index import Known, Warehouse
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -47,7 +47,7 @@ class AgentRuns:
         self,
         client: LlamaCloudClient,
         selection: Selection,
-        holdings: Holdings,
+        holdings: Warehouse,
         given: Given,
         now: datetime,
         agent: Agent,

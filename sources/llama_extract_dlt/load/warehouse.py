@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import dlt
-import numpy as np
 import pyarrow as pa
 from dlt.common.destination.client import JobClientBase, WithStateSync
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
@@ -20,69 +19,11 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from .runs import Run
-from .tables import AGENTS, RUNS, SCHEMAS, child_tables
-from .watermarks import Verdict, without_file
+from ..sync.warehouse_index import Known
+from ..tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
 
 _IDS_PER_QUERY = 500
 _ROWS_PER_FETCH = 10_000
-
-
-class Known:
-    """Runs of the warehouse, 60 bytes each."""
-
-    def __init__(
-        self,
-        rows: Iterable[Sequence[tuple[str, str | None, bool]]] = (),
-        suspects: Collection[str] = (),
-        *,
-        files: bool = True,
-    ) -> None:
-        """`rows`, in portions, are ids with content hashes and whether the run was found deleted.
-
-        The hash is None where it cannot be relied on: the load that wrote it may not have come to its end. Nor can it
-        be for `suspects`. `files` says whether records of files are looked up.
-        """
-        ids: list[pa.Array] = [pa.array([], pa.string())]
-        keys: list[Any] = [np.array([], dtype=np.int64)]
-        digests: list[Any] = [np.array([], dtype=np.int64)]
-        deleted: list[Any] = [np.array([], dtype=bool)]
-        for portion in rows:
-            ids.append(pa.array([run_id for run_id, _, _ in portion], pa.string()))
-            keys.append(np.array([hash(run_id) for run_id, _, _ in portion], dtype=np.int64))
-            known = [None if gone or run_id in suspects else digest for run_id, digest, gone in portion]
-            digests.append(np.array([hash(digest) for digest in known], dtype=np.int64))
-            deleted.append(np.array([gone for _, _, gone in portion], dtype=bool))
-        all_keys = np.concatenate(keys)
-        order = np.argsort(all_keys)
-        self._keys = all_keys[order]
-        self._digests = np.concatenate(digests)[order]
-        self._ids = pa.concat_arrays(ids).take(pa.array(order))
-        self._deleted = np.concatenate(deleted)[order]
-        self._seen = np.zeros(len(order), dtype=bool)
-        self._files = files
-        twice = np.flatnonzero(self._keys[1:] == self._keys[:-1])
-        self._digests[twice] = hash(None)  # a run that is there twice is not there as it should be
-
-    def judge(self, run: Run) -> Verdict:
-        """Whether the warehouse has the run as it is. From then on the run counts as seen."""
-        key = hash(run.id)
-        place = int(np.searchsorted(self._keys, key))
-        if place >= len(self._keys) or self._keys[place] != key:
-            return "new"
-        self._seen[place : int(np.searchsorted(self._keys, key, side="right"))] = True
-        digest = int(self._digests[place])
-        if digest == hash(run.content_hash):
-            return "unchanged"
-        if digest == hash(without_file(run.content_hash)):
-            return "incomplete" if self._files else "unchanged"
-        return "updated"
-
-    def unseen(self, *, found_deleted: bool = False) -> list[str]:
-        """The ids of runs that were not seen; those that were found deleted before only if they are asked for."""
-        unseen = ~self._seen if found_deleted else ~(self._seen | self._deleted)
-        ids: list[str] = self._ids.filter(pa.array(unseen)).to_pylist()
-        return list(dict.fromkeys(ids))
 
 
 class Holdings:

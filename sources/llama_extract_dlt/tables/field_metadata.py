@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .keys import Int64s, Keys, child_keys
-from .parsing import Elements, Node, concat_elements, concat_scalars
+from .parse import Elements, Node, concat_elements, concat_scalars
+from .row_keys import Int64s, Keys, child_keys
 
 
 @dataclass(slots=True)

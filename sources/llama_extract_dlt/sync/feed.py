@@ -4,52 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 
-from . import settings
-from .agent_runs import AgentRuns, Confirmed, ahead, asked_for, describe_failures, first_pages, read_item
-from .chunks import Agent, Chunk, Given, Selection
-from .client import LlamaCloudClient
-from .exceptions import ConfigurationError, LlamaExtractError, NotFoundError, is_fatal
-from .holdings import Holdings
-from .runs import Rejected, Run, read_run
-from .watermarks import AgentState, without_file
+from .. import settings
+from ..errors import ConfigurationError, LlamaExtractError, NotFoundError, is_fatal
+from ..service.client import LlamaCloudClient
+from ..service.records import Rejected, Run, read_run
+from .agent_state import AgentState, without_file
+from .agent_sync import AgentRuns, Confirmed, ahead, asked_for, describe_failures, first_pages, read_item
+from .events import Agent, Chunk, Given, Selection
+from .warehouse_index import Warehouse
 
 _logger = logging.getLogger(__name__)
 _R = TypeVar("_R")
 _ASKED_TOGETHER = 200  # runs read by ID that are looked up in the warehouse at once
-
-
-def checked_ids(ids: Iterable[str], what: str) -> list[str]:
-    """IDs in the API's spelling, each once. Raises ConfigurationError that names the first that is no UUID."""
-    checked: dict[str, None] = {}
-    for text in ids:
-        try:
-            checked[str(uuid.UUID(text.strip()))] = None
-        except (ValueError, AttributeError):
-            message = f"{text!r} is not a {what}: IDs look like 3fa85f64-5717-4562-b3fc-2c963f66afa6"
-            raise ConfigurationError(message) from None
-    return list(checked)
-
-
-def checked_time(given: object, what: str) -> datetime | None:
-    """An instant, in UTC if it does not say where; None if nothing is given. Raises ConfigurationError."""
-    if given is None or given == "":
-        return None
-    try:
-        moment = given if isinstance(given, datetime) else datetime.fromisoformat(str(given).strip())
-    except ValueError:
-        message = f"{what} is {given!r}, which is no time: write 2026-01-31 or 2026-01-31T08:00:00Z"
-        raise ConfigurationError(message) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 async def read_agents(client: LlamaCloudClient) -> tuple[list[Agent], list[Rejected]]:
@@ -92,7 +67,7 @@ class ChangeReader:
         client: LlamaCloudClient,
         selection: Selection,
         states: Mapping[str, Any],
-        holdings: Holdings,
+        holdings: Warehouse,
         now: datetime,
     ) -> None:
         self._client = client

@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 from dlt.common.schema.typing import TColumnSchema
 
-from .tables import RUNS, LoadTable
+from ..tables.contract import RUNS, LoadTable
 
 
 def as_items(table: LoadTable) -> Iterator[Any]:

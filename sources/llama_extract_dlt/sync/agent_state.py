@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from . import settings
-from .runs import FINAL, IN_FLIGHT, Rejected, Run
+from .. import settings
+from ..service.records import FINAL, IN_FLIGHT, Rejected, Run
 
 Verdict = Literal["new", "updated", "unchanged", "incomplete"]
 """`incomplete` is a run that the warehouse has as it is, but for the record of its file."""

@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import settings
+from .. import settings
+from ..errors import LlamaExtractError, UnexpectedResponseError, is_fatal, refuses
 from .client import LlamaCloudClient, RunPage
-from .exceptions import LlamaExtractError, UnexpectedResponseError, is_fatal, refuses
-from .runs import Rejected, Run
+from .records import Rejected, Run
 
 Item = Run | Rejected
 _NO_RUN = "\0"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
-from .keys import Int64s
-from .parsing import Batch, Parser
-from .runs import Fields, Parts, Run, take_apart
+from ..service.records import NULL, Fields, Run, read_fields, without_download_url
+from .parse import Batch, Parser
+from .row_keys import Int64s
 
 
 @dataclass(slots=True)
@@ -93,3 +94,47 @@ def _parse(pairs: list[tuple[int, bytes]], parser: Parser, shape: object, *, all
     texts = [text for _, text in there]
     places = np.array([place for place, _ in there], dtype=np.int64)
     return Documents(places, parser.parse(shape, texts, all_digits=all_digits), texts if all_digits else [])
+
+
+@dataclass(slots=True)
+class Parts:
+    """A run taken apart: what goes into which table. A part that is not of the form it should be stays in `rest`."""
+
+    rest: Fields
+    """Members that become columns of the run itself."""
+    config: Fields | None
+    file: Fields | None
+    metadata: Fields
+    """Members of `extraction_metadata`, those below left out."""
+    usage: Fields | None
+    data_schema: bytes
+    data: bytes
+    field_metadata: bytes
+
+
+def take_apart(run: Run) -> Parts:
+    """A run's parts; `data_schema`, `data` and `field_metadata` are JSON texts, `null` where there is none.
+
+    The run's members are gone afterwards, so that its text is not kept beside its parts.
+    """
+    rest, run.fields = run.fields, {}
+    rest.pop("id", None)
+    if "file" in rest:  # it may have been looked up
+        rest["file"] = msgspec.Raw(without_download_url(bytes(rest["file"])))
+    data_schema = bytes(rest.pop("data_schema", NULL))
+    data = bytes(rest.pop("data", NULL))
+    objects: dict[str, Fields | None] = {}
+    for name in ("config", "file", "extraction_metadata"):
+        objects[name] = read_fields(bytes(rest[name])) if name in rest else None
+        if objects[name] is not None:
+            del rest[name]
+    if objects["file"] is not None:
+        objects["file"].pop("download_url", None)  # however it was written
+    metadata = objects["extraction_metadata"] or {}
+    field_metadata = bytes(metadata.pop("field_metadata", NULL))
+    usage = read_fields(bytes(metadata["usage"])) if "usage" in metadata else None
+    if usage is not None:
+        del metadata["usage"]
+    metadata = {name: raw.copy() for name, raw in metadata.items()}
+    rest = {name: raw.copy() for name, raw in rest.items()}
+    return Parts(rest, objects["config"], objects["file"], metadata, usage, data_schema, data, field_metadata)

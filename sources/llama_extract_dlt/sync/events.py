@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from . import settings
-from .runs import Rejected, Run
+from .. import settings
+from ..service.records import Rejected, Run
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 
-from . import settings
+from .. import settings
+from .json_text import is_deeper, is_utf8
 
 Fields = dict[str, msgspec.Raw]
 """The members of a JSON object, each as the text it was sent as."""
@@ -134,60 +133,6 @@ def _flaw(text: bytes) -> str | None:
     return _TOO_DEEP if is_deeper(text, settings.MAX_DEPTH) else None
 
 
-def is_utf8(text: bytes) -> bool:
-    """Whether the bytes are UTF-8. Arrow needs a thirtieth of the time that `decode()` does."""
-    if text.isascii():
-        return True
-    buffers = [None, pa.py_buffer(np.array([0, len(text)], np.int64)), pa.py_buffer(text)]
-    try:
-        pa.Array.from_buffers(pa.large_binary(), 1, buffers).cast(pa.large_string())
-    except pa.ArrowInvalid:
-        return False
-    return True
-
-
-_BLOCK = 1 << 18  # bytes that are looked at together: what is made of them stays in the processor's cache
-
-
-def is_deeper(text: bytes, levels: int) -> bool:
-    """Whether lists and objects of a JSON text stand in one another more than so many `levels` deep.
-
-    It works as simdjson does, on words of 64 bits that stand for 64 bytes each: a bit says that the byte is a bracket,
-    or a quote. Strings are what lies between an odd and an even quote, so brackets in them do not count.
-    """
-    bits = np.zeros((4, (len(text) // 64 + 1) * 8), np.uint8)
-    for start in range(0, len(text), _BLOCK):
-        block = np.frombuffer(text, np.uint8, min(_BLOCK, len(text) - start), start)
-        span = slice(start // 8, (start + len(block) + 7) // 8)
-        bits[0, span] = np.packbits(block == 0x22, bitorder="little")
-        bits[1, span] = np.packbits(block == 0x5C, bitorder="little")
-        lower = block | 0x20  # makes "[" a "{" and "]" a "}", and nothing else one of them
-        bits[2, span] = np.packbits(lower == 0x7B, bitorder="little")
-        bits[3, span] = np.packbits(lower == 0x7D, bitorder="little")
-    inside, backslashes, opening, closing = bits.view("<u8")
-    words = np.flatnonzero(backslashes)
-    if len(words):
-        places = np.flatnonzero(np.unpackbits(backslashes[words].view(np.uint8), bitorder="little").view(np.bool_))
-        places = 64 * words[places // 64] + places % 64
-        # Of backslashes in a row every other one, from the first on, escapes what follows it.
-        firsts = np.maximum.accumulate(np.where(np.diff(places, prepend=-2) > 1, places, 0))
-        escaped = places[(places - firsts) % 2 == 0] + 1
-        np.bitwise_and.at(bits[0], escaped // 8, ~(1 << (escaped % 8)).astype(np.uint8))
-    for shift in (1, 2, 4, 8, 16, 32):
-        inside ^= inside << np.uint64(shift)  # a bit is set when the number of quotes up to it is odd
-    odd = inside >> np.uint64(63)
-    inside ^= -(np.bitwise_xor.accumulate(odd) ^ odd)  # all bits change when it is odd before the word
-    outside = ~inside
-    opening &= outside
-    closing &= outside
-    up, down = np.bitwise_count(opening).view(np.int8), np.bitwise_count(closing).view(np.int8)  # 64 at most
-    # No byte of a word is deeper than what is open before it and all that it opens. That is mostly little enough.
-    if (np.cumsum(up - down, dtype=np.int64) + down).max() <= levels:
-        return False
-    single = [np.unpackbits(row.view(np.uint8), bitorder="little").view(np.int8) for row in (opening, closing)]
-    return bool(np.cumsum(single[0] - single[1], dtype=np.int64).max() > levels)
-
-
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 # In what was rejected: also where it breaks off, and in JSON that is itself a text in JSON.
 _DOWNLOAD_URL = re.compile(rb'(\\*"download_url\\*"\s*:\s*)(?:%b|\\*"[^"]*"?)' % _STRING, re.DOTALL)
@@ -210,47 +155,3 @@ def read_fields(raw: bytes | msgspec.Raw | None) -> Fields | None:
         return _FIELDS.decode(raw)
     except (ValueError, RecursionError):
         return None
-
-
-@dataclass(slots=True)
-class Parts:
-    """A run taken apart: what goes into which table. A part that is not of the form it should be stays in `rest`."""
-
-    rest: Fields
-    """Members that become columns of the run itself."""
-    config: Fields | None
-    file: Fields | None
-    metadata: Fields
-    """Members of `extraction_metadata`, those below left out."""
-    usage: Fields | None
-    data_schema: bytes
-    data: bytes
-    field_metadata: bytes
-
-
-def take_apart(run: Run) -> Parts:
-    """A run's parts; `data_schema`, `data` and `field_metadata` are JSON texts, `null` where there is none.
-
-    The run's members are gone afterwards, so that its text is not kept beside its parts.
-    """
-    rest, run.fields = run.fields, {}
-    rest.pop("id", None)
-    if "file" in rest:  # it may have been looked up
-        rest["file"] = msgspec.Raw(without_download_url(bytes(rest["file"])))
-    data_schema = bytes(rest.pop("data_schema", NULL))
-    data = bytes(rest.pop("data", NULL))
-    objects: dict[str, Fields | None] = {}
-    for name in ("config", "file", "extraction_metadata"):
-        objects[name] = read_fields(bytes(rest[name])) if name in rest else None
-        if objects[name] is not None:
-            del rest[name]
-    if objects["file"] is not None:
-        objects["file"].pop("download_url", None)  # however it was written
-    metadata = objects["extraction_metadata"] or {}
-    field_metadata = bytes(metadata.pop("field_metadata", NULL))
-    usage = read_fields(bytes(metadata["usage"])) if "usage" in metadata else None
-    if usage is not None:
-        del metadata["usage"]
-    metadata = {name: raw.copy() for name, raw in metadata.items()}
-    rest = {name: raw.copy() for name, raw in rest.items()}
-    return Parts(rest, objects["config"], objects["file"], metadata, usage, data_schema, data, field_metadata)

@@ -1,0 +1,1 @@
+"""The way into a dlt pipeline: what the resources give out, locks, packages, the report."""

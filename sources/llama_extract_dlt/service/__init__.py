@@ -1,0 +1,1 @@
+"""The LlamaCloud API: HTTP, endpoints, run lists, raw records. No dlt, no Arrow."""

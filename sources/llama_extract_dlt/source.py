@@ -1,0 +1,193 @@
+"""LlamaCloud extraction runs as typed, joinable tables: a dlt source.
+
+import dlt
+from llama_extract_dlt import llama_extract
+
+pipeline = dlt.pipeline("extractions", destination="duckdb", dataset_name="llama_extract")
+pipeline.run(llama_extract(agents=["Invoices"]))
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+import dlt
+from dlt.common.configuration.specs import BaseConfiguration
+from dlt.extract import DltResource
+
+from . import config
+from .errors import ConfigurationError, LlamaExtractError
+from .load.extraction import Sync, current_load_id
+from .load.items import as_items
+from .load.session import load
+from .service.client import LlamaCloudClient, RequestBudget
+from .sync.dry_run import AgentPlan
+from .sync.events import Selection
+from .tables.contract import AGENTS, RUNS
+
+__all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract", "load"]
+
+_NOT_GIVEN: Any = None
+"""None, where the hint is to name the choices alone."""
+
+
+@dlt.source(name="llama_extract", section="llama_extract", spec=BaseConfiguration)  # dlt injects no argument
+def llama_extract(
+    agents: Sequence[str] | str | None = None,
+    run_ids: Sequence[str] | str | None = None,
+    job_ids: Sequence[str] | str | None = None,
+    since: str | datetime | None = None,
+    until: str | datetime | None = None,
+    full_scan: bool | None = None,
+    full_scan_every: float | None = None,
+    deleted_runs: Literal["flag", "remove", "ignore"] = _NOT_GIVEN,
+    api_key: str | None = None,
+    base_url: str | None = None,
+    project_id: str | None = None,
+    organization_id: str | None = None,
+    requests_per_minute: float | None = None,
+    max_concurrency: int | None = None,
+    timeout: float | None = None,
+    max_tries: int | None = None,
+    max_wait: float | None = None,
+    page_size: int | None = None,
+    chunk_size: int | None = None,
+    lookup_files: bool | None = None,
+    data_tables: Literal["shared", "per_agent"] = _NOT_GIVEN,
+) -> Sequence[DltResource]:
+    """Extraction runs of LlamaCloud, with their configs, files, data, confidences and citations in child tables.
+
+    Which runs: those with `run_ids`, those of `job_ids` and those of `agents` together; those of every agent of the
+    project when none of the three is given. An empty list is given, and names none: when all that are given are empty,
+    nothing is loaded, and no request is sent. Of agents, the first load reads all runs and later ones what is new or
+    has changed since, runs in flight included; docs/how-sync-works.md says how. Runs are merged on their id.
+
+    An argument that is None comes from dlt's configuration, from `[sources.llama_extract]` and from nowhere else, and
+    has its default when it is not there either. `config.DEFAULT` is the default, whatever is configured. Texts are
+    converted, as from the environment: "20" is a number, "true" a flag.
+
+    Args:
+        agents: ids or names of extraction agents, a list or one; all when not set.
+        run_ids: UUIDs of runs, a list or one.
+        job_ids: UUIDs of extraction jobs, a list or one.
+        since: of the agents, only runs with an `updated_at` from then on (ISO 8601, UTC if it does not say). Every page
+            is read for that, and what later loads have to read stays as it was. All when not set.
+        until: only runs with an `updated_at` before then; see `since`.
+        full_scan: read all runs of the agents, load those that differ, and find those that were deleted. False when
+            not set; cannot go with `since` and `until`.
+        full_scan_every: days after which a load is a full scan by itself, up to a million; 0 for never. 7 when not set.
+        deleted_runs: what becomes of runs that were deleted at the service: `flag`, the default, sets `_deleted_at`,
+            `remove` takes their rows out of all tables, `ignore` does nothing.
+        api_key: the LlamaCloud key; `LLAMA_CLOUD_API_KEY` is read when dlt's secrets have none.
+        base_url: the service's address, https (http for localhost only); `LLAMA_CLOUD_BASE_URL`, then North America,
+            https://api.cloud.llamaindex.ai, when it is not set.
+        project_id: passed to the API where it takes one, as is `organization_id`; the key's own when not set.
+        organization_id: see `project_id`.
+        requests_per_minute: the organisation's rate limit, for example 20 for a free account; no limit when not set.
+        max_concurrency: requests under way at once, 1 or more; 8 when not set.
+        timeout: seconds without a byte before a request is tried again, above 0; 60 when not set.
+        max_tries: tries that a request gets before the load fails, 1 or more; 8 when not set.
+        max_wait: seconds that a request spends waiting between its tries before the load fails, 0 or more; 600 when
+            not set.
+        page_size: runs to ask for a page, 1 or more; 100 when not set.
+        chunk_size: runs that `load` commits at a time, 1 or more. When not set, and by `pipeline.run` in any case, all
+            are committed at once.
+        lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
+            `file` of a run in favour of `file_id`); one more request for up to 100 such runs. True when not set.
+        data_tables: `shared`, the default, puts the data of all agents into `extraction_runs__data` and its child
+            tables; `per_agent` gives each agent tables of its own, named after it (`invoices`, `invoices__line_items`).
+            A table keeps its name when the agent is renamed.
+
+    Returns:
+        Two resources: `extraction_runs`, which fills the tables of runs and their children, and `extraction_agents`.
+        Two more are not loaded unless they are selected: iterating over `sync_plan` is a dry run, a row an agent;
+        `forget` loads nothing but lets the next load begin anew.
+
+    Raises:
+        ConfigurationError: a setting is missing, misspelt or cannot be used; nothing was sent.
+        LlamaExtractError: while loading; its subclasses say what went wrong.
+    """
+    chosen = config.read(locals())  # which are the arguments, here
+    selection = Selection(
+        run_ids=chosen["run_ids"],
+        job_ids=chosen["job_ids"],
+        since=chosen["since"],
+        until=chosen["until"],
+        full_scan=chosen["full_scan"],
+        full_scan_every=chosen["full_scan_every"],
+        deleted_runs=chosen["deleted_runs"],
+        data_tables=chosen["data_tables"],
+        page_size=chosen["page_size"],
+        chunk_size=chosen["chunk_size"],
+        concurrency=chosen["max_concurrency"],
+        lookup_files=chosen["lookup_files"],
+    )
+    if selection.since and selection.until and selection.since >= selection.until:
+        raise ConfigurationError("since must be before until")
+    if selection.windowed and selection.full_scan:
+        raise ConfigurationError("full_scan reads all runs: leave out since and until")
+    if not chosen["api_key"]:
+        raise ConfigurationError(
+            "no API key: set LLAMA_CLOUD_API_KEY, or api_key under [sources.llama_extract] in .dlt/secrets.toml"
+        )
+
+    def connect(budget: RequestBudget) -> LlamaCloudClient:
+        return LlamaCloudClient(
+            chosen["api_key"],
+            chosen["base_url"],
+            project_id=chosen["project_id"],
+            organization_id=chosen["organization_id"],
+            max_concurrency=chosen["max_concurrency"],
+            timeout=chosen["timeout"],
+            max_tries=chosen["max_tries"],
+            max_wait=chosen["max_wait"],
+            budget=budget,
+        )
+
+    def new_budget() -> RequestBudget:
+        return RequestBudget(chosen["requests_per_minute"])
+
+    connect(new_budget())  # so that a setting that cannot be used is reported before a run starts
+    syncs: dict[str, Sync] = {}
+
+    def sync() -> Sync:
+        """What the resources share: one sync for a load package, and for the next ones until it is complete."""
+        load_id = current_load_id()
+        if load_id not in syncs or not load_id:
+            under_way = [sync for sync in syncs.values() if sync.goes_on]
+            syncs.clear()
+            budget = new_budget()
+            syncs[load_id] = under_way[0] if under_way else Sync(connect, budget, selection, chosen["agents"])
+        return syncs[load_id]
+
+    @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
+    def extraction_agents() -> Iterator[Any]:
+        shared, state = sync(), dlt.current.resource_state()
+        shared.prepare(dlt.current.source_schema(), dlt.current.resource_state(RUNS))
+        for agents in shared.agents():
+            for table in shared.agent_tables(agents, dlt.current.source_schema(), state):
+                yield from as_items(table)
+            dlt.current.resource_metrics().update(shared.metrics())
+
+    @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")
+    def extraction_runs() -> Iterator[Any]:
+        shared, schema, state = sync(), dlt.current.source_schema(), dlt.current.resource_state()
+        shared.prepare(schema, state)
+        for batch in shared.batches(state.get("agents", {})):
+            for table in batch.tables(schema, state):
+                yield from as_items(table)
+            dlt.current.resource_metrics().update(shared.metrics())
+            del batch  # before the next one is there
+        dlt.current.resource_metrics().update(shared.metrics())
+
+    @dlt.resource(selected=False)
+    def sync_plan() -> Iterator[AgentPlan]:
+        yield from sync().plan(dlt.current.resource_state(RUNS).get("agents", {}))
+
+    @dlt.resource(selected=False)
+    def forget() -> Iterator[Any]:
+        for name in (RUNS, AGENTS):
+            dlt.current.resource_state(name).clear()
+        yield from ()
+
+    return extraction_runs, extraction_agents, sync_plan, forget

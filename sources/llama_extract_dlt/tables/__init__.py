@@ -1,0 +1,1 @@
+"""Runs in, Arrow tables out: pure functions of JSON, no HTTP, no state, no pipeline."""

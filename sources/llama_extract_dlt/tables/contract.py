@@ -1,0 +1,78 @@
+"""The table contract of docs/tables.md: names of tables and key columns, and a table that is ready to load."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import dlt
+import pyarrow as pa
+import pyarrow.compute as pc
+from dlt.common.normalizers.naming import NamingConvention
+
+RUNS = "extraction_runs"
+AGENTS = "extraction_agents"
+SCHEMAS = "extraction_schemas"
+REJECTED = f"{RUNS}__rejected"
+
+RESERVED = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_deleted"}
+RESERVED |= {"_dlt_load_id", "_content_hash", "_child_rows", "_deleted_at"}
+"""Columns that this source owns, in every table: a field of that name gets another one."""
+
+NOT_NULL = {"id", "hash", "_run_id"}
+"""Key columns that are never null, which Arrow and the hints must say alike."""
+
+
+@dataclass(slots=True)
+class LoadTable:
+    """A table ready to load, with what dlt must know about it."""
+
+    name: str
+    data: pa.Table
+    key: str
+    parent: str | None = None
+    json_columns: list[str] = field(default_factory=list)
+    descriptions: dict[str, str] = field(default_factory=dict)
+    replaces: bool = True
+    """Whether the warehouse may have rows for the same runs, which these replace."""
+    file_format: Literal["parquet"] | None = None
+    """How it is to be loaded, where dlt's own choice will not do."""
+
+    @property
+    def is_child(self) -> bool:
+        """Whether its rows hang under runs and are replaced run by run."""
+        return self.parent is not None
+
+    @property
+    def has_tombstones(self) -> bool:
+        """Whether there may be rows that stand for none."""
+        return "_deleted" in self.data.column_names
+
+    @property
+    def rows(self) -> int:
+        """Rows that will be in the warehouse: tombstones are not."""
+        if not self.has_tombstones:
+            return int(self.data.num_rows)
+        return int(self.data.num_rows) - int(pc.sum(self.data["_deleted"].cast(pa.int64()), min_count=0).as_py())
+
+
+def child_tables(schema: dlt.Schema) -> list[str]:
+    """The tables of the schema whose rows hang under runs."""
+    return [name for name, table in schema.tables.items() if "_run_id" in table["columns"]]
+
+
+def agent_table(tables: dict[str, str], agent_id: str, name: str, naming: NamingConvention) -> str:
+    """The table for an agent's data, named after the agent when it is first asked for and the same ever after.
+
+    `tables` has those given so far, by agent id, and is to be kept between loads.
+    """
+    if agent_id not in tables:
+        wanted = naming.normalize_table_identifier(name) if name.strip() else ""
+        wanted = wanted.replace("__", "_").strip("_") or f"agent_{agent_id[:8]}"
+        given = [RUNS, AGENTS, SCHEMAS, *tables.values()]
+        number, table = 1, wanted
+        while table in given:
+            number += 1
+            table = f"{wanted}_{number}"
+        tables[agent_id] = table
+    return tables[agent_id]
