@@ -2,6 +2,7 @@
 
 import asyncio
 import copy
+import gzip
 import inspect
 import json
 import logging
@@ -10,7 +11,8 @@ import shutil
 import socket
 import ssl
 import subprocess
-from contextlib import asynccontextmanager, suppress
+import threading
+from contextlib import contextmanager, suppress
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -19,7 +21,9 @@ import pytest
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import errors, settings
 from llama_extract_dlt.service import client as client_module
-from llama_extract_dlt.service.client import LlamaCloudClient, RequestBudget
+from llama_extract_dlt.service import transport
+from llama_extract_dlt.service.budget import RequestBudget
+from llama_extract_dlt.service.client import LlamaCloudClient
 
 KEY = "llx-a-key-that-must-stay-secret"
 RUNS = "/api/v1/extraction/runs"
@@ -29,16 +33,15 @@ class Clock:
     """Time that passes only when somebody sleeps; `waits` has what was asked for."""
 
     def __init__(self):
-        self.now, self.waits = 1000.0, []
+        self.now, self.waits, self.lock = 1000.0, [], threading.Lock()
 
     def __call__(self):
         return self.now
 
-    async def sleep(self, seconds):
+    def sleep(self, seconds):
         self.waits.append(seconds)
-        until = self.now + seconds
-        await asyncio.sleep(0)
-        self.now = max(self.now, until)  # those who sleep at the same time do not add up
+        with self.lock:
+            self.now = max(self.now, self.now + seconds)
 
 
 @pytest.fixture(scope="module")
@@ -65,20 +68,31 @@ def call(cloud, clock):
     """Run one operation in a client of its own: `call("get_run", run_id)`."""
 
     def run(operation, *args, base_url=None, api_key=KEY, per_minute=None, settings=None, **kwargs):
-        async def main():
-            budget = RequestBudget(per_minute, clock=clock)
-            given = {"budget": budget, "sleep": clock.sleep} | (settings or {})
-            async with LlamaCloudClient(api_key, base_url or cloud.base_url, **given) as client:
-                return await getattr(client, operation)(*args, **kwargs)
-
-        return asyncio.run(main())
+        budget = RequestBudget(per_minute, clock=clock)
+        given = {"budget": budget, "sleep": clock.sleep} | (settings or {})
+        with LlamaCloudClient(api_key, base_url or cloud.base_url, **given) as client:
+            return getattr(client, operation)(*args, **kwargs)
 
     return run
 
 
-@asynccontextmanager
-async def serving(respond, tls=None):
+@contextmanager
+def serving(respond, tls=None):
     """Serve HTTP on loopback with what `await respond(head)` returns, as it is; yields the base URL."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    server = served(respond, tls)
+    try:
+        yield asyncio.run_coroutine_threadsafe(anext(server), loop).result()
+    finally:
+        asyncio.run_coroutine_threadsafe(server.aclose(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def served(respond, tls):
     open_ones = set()
 
     async def handle(reader, writer):
@@ -91,11 +105,13 @@ async def serving(respond, tls=None):
             await writer.wait_closed()
 
     server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
-    yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    server.close()
-    for task in open_ones:
-        task.cancel()
-    await asyncio.gather(*open_ones)
+    try:
+        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in open_ones:
+            task.cancel()
+        await asyncio.gather(*open_ones, return_exceptions=True)
 
 
 def ask_canned(clock, ask, *answers, **settings):
@@ -109,16 +125,13 @@ def ask_canned(clock, ask, *answers, **settings):
         heads.append(head)
         return answers[min(len(heads), len(answers)) - 1]
 
-    async def main():
-        async with serving(respond, settings.pop("tls", None)) as url:
-            given = {"budget": RequestBudget(clock=clock), "sleep": clock.sleep} | settings
-            async with LlamaCloudClient(KEY, url, **given) as client:
-                try:
-                    return await ask(client)
-                except errors.LlamaExtractError as error:
-                    return error
-
-    return asyncio.run(main()), heads
+    with serving(respond, settings.pop("tls", None)) as url:
+        given = {"budget": RequestBudget(clock=clock), "sleep": clock.sleep} | settings
+        with LlamaCloudClient(KEY, url, **given) as client:
+            try:
+                return ask(client), heads
+            except errors.LlamaExtractError as error:
+                return error, heads
 
 
 def answer(body, status="200 OK", content_type="application/json", *headers):
@@ -319,38 +332,29 @@ def test_a_host_that_goes_away_is_not_taken_for_a_broken_answer(clock):
     async def respond(_):
         return answer(b"[]")
 
-    async def main():
-        async with serving(respond) as url:
-            client = LlamaCloudClient(KEY, url, max_tries=2, budget=RequestBudget(clock=clock), sleep=clock.sleep)
-            async with client:
-                assert await client.list_agents() == []
-        async with client:
-            await client.list_agents()
-
-    with pytest.raises(errors.ConnectionFailedError, match="cannot connect") as caught:
-        asyncio.run(main())
+    with serving(respond) as url:
+        client = LlamaCloudClient(KEY, url, max_tries=2, budget=RequestBudget(clock=clock), sleep=clock.sleep)
+        with client:
+            assert client.list_agents() == []
+    with client, pytest.raises(errors.ConnectionFailedError, match="cannot connect") as caught:
+        client.list_agents()
     assert type(caught.value) is errors.ConnectionFailedError
 
 
 def test_a_request_that_was_never_sent_is_not_taken_for_a_broken_answer():
-    async def main():
-        asked = asyncio.Event()
+    asked = threading.Event()
 
-        async def respond(_):
-            asked.set()
-            await asyncio.Event().wait()
+    async def respond(_):
+        asked.set()
+        await asyncio.Event().wait()
 
-        async with serving(respond) as url, LlamaCloudClient(KEY, url, max_concurrency=1, max_tries=1) as client:
-            client._slots = asyncio.Semaphore(2)  # one more than there are connections
-            client._http.timeout = httpx.Timeout(30, pool=0.05)
-            first = asyncio.create_task(client.get_run("a"))
-            await asked.wait()
-            (error,) = await asyncio.gather(client.get_run("b"), return_exceptions=True)
-            first.cancel()
-            return error
-
-    error = asyncio.run(main())
-    assert (type(error), "PoolTimeout" in str(error)) == (errors.ConnectionFailedError, True)
+    with serving(respond) as url, LlamaCloudClient(KEY, url, max_concurrency=1, max_tries=1) as client:
+        client._http.timeout = httpx.Timeout(30, pool=0.05)
+        client.start(client.get_run, "a")
+        asked.wait()
+        with pytest.raises(errors.ConnectionFailedError, match="PoolTimeout") as caught:
+            client.get_run("b")  # one more than there are connections
+    assert type(caught.value) is errors.ConnectionFailedError
 
 
 @pytest.mark.parametrize("operation", ["list_runs", "get_run"])
@@ -360,7 +364,7 @@ def test_one_request_can_be_given_fewer_tries(cloud, call, operation):
         cloud.reset_requests()
         cloud.fail(times=None, status=503)
         with pytest.raises(errors.ServiceError):
-            call(operation, "a", tries=tries, settings={"max_tries": 5})
+            call(operation, "a", most_tries=tries, settings={"max_tries": 5})
         assert len(cloud.requests) == requests
 
 
@@ -447,7 +451,7 @@ def test_waiting_ends(cloud, call, clock):
 
 
 def test_tries_against_a_silent_rate_limit_outlast_its_minute(cloud, call, clock, monkeypatch):
-    monkeypatch.setattr(client_module.random, "uniform", lambda lowest, _: lowest)
+    monkeypatch.setattr(transport.random, "uniform", lambda lowest, _: lowest)
     cloud.fail(times=None, status=429)
     with pytest.raises(errors.RateLimitedError):
         call("list_agents")
@@ -498,12 +502,10 @@ def test_no_minute_holds_more_requests_than_the_limit_retries_included(cloud, cl
     cloud.fail(times=5, status=500)
     budget = Watched(20, clock=clock)
 
-    async def main():
-        clients = [LlamaCloudClient(KEY, cloud.base_url, budget=budget, sleep=clock.sleep) for _ in range(2)]
-        async with clients[0], clients[1]:
-            await asyncio.gather(*(client.list_agents() for client in clients for _ in range(30)))
-
-    asyncio.run(main())
+    clients = [LlamaCloudClient(KEY, cloud.base_url, budget=budget, sleep=clock.sleep) for _ in range(2)]
+    with clients[0], clients[1]:
+        for answer in [client.start(client.list_agents) for client in clients for _ in range(30)]:
+            answer.result()
     assert len(starts) == len(cloud.requests) == budget.requests == 65
     assert max(sum(start <= other <= start + 60 for other in starts) for start in starts) <= 20
     assert clock.now - 1000 >= 64 * 3  # no burst, not even the first minute's
@@ -512,50 +514,47 @@ def test_no_minute_holds_more_requests_than_the_limit_retries_included(cloud, cl
 def test_while_one_request_is_told_to_wait_the_others_hold_back(cloud, clock):
     cloud.fail(times=1, status=429, headers={"Retry-After": "30"})
 
-    async def main():
-        first_asleep, all_asleep, wake = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    first_asleep, all_asleep, wake = threading.Event(), threading.Event(), threading.Event()
 
-        async def sleep(seconds):
-            clock.waits.append(seconds)
-            first_asleep.set()
-            if len(clock.waits) == 8:
-                all_asleep.set()
-            await wake.wait()
+    def sleep(seconds):
+        clock.waits.append(seconds)
+        first_asleep.set()
+        if len(clock.waits) == 8:
+            all_asleep.set()
+        wake.wait()
 
-        async with LlamaCloudClient(KEY, cloud.base_url, budget=RequestBudget(clock=clock), sleep=sleep) as client:
-            first = asyncio.create_task(client.list_agents())
-            await first_asleep.wait()
-            rest = asyncio.gather(*(client.list_agents() for _ in range(7)))
-            await asyncio.wait({rest, asyncio.create_task(all_asleep.wait())}, return_when="FIRST_COMPLETED")
-            assert (clock.waits, len(cloud.requests)) == ([30] * 8, 1)
-            clock.now += 30
-            wake.set()
-            await asyncio.gather(first, rest)
-
-    asyncio.run(main())
+    with LlamaCloudClient(KEY, cloud.base_url, budget=RequestBudget(clock=clock), sleep=sleep) as client:
+        first = client.start(client.list_agents)
+        first_asleep.wait()
+        rest = [client.start(client.list_agents) for _ in range(7)]
+        assert all_asleep.wait(30)
+        assert (clock.waits, len(cloud.requests)) == ([30] * 8, 1)
+        clock.now += 30
+        wake.set()
+        for answer in (first, *rest):
+            answer.result()
     assert len(cloud.requests) == 9
 
 
 def test_requests_in_flight_are_bounded():
     flying = peak = 0
+    full = asyncio.Event()
 
-    async def main():
-        full = asyncio.Event()
+    async def respond(head):
+        nonlocal flying, peak
+        flying += 1
+        peak = max(peak, flying)
+        if flying == 3:
+            full.set()
+        await full.wait()  # the first answer leaves when three requests are here
+        flying -= 1
+        return answer(b"[]")
 
-        async def respond(head):
-            nonlocal flying, peak
-            flying += 1
-            peak = max(peak, flying)
-            if flying == 3:
-                full.set()
-            await full.wait()  # the first answer leaves when three requests are here
-            flying -= 1
-            return answer(b"[]")
-
-        async with serving(respond) as url, LlamaCloudClient(KEY, url, max_concurrency=3) as client:
-            await asyncio.gather(*(client.list_agents() for _ in range(20)))
-
-    asyncio.run(main())
+    with serving(respond) as url, LlamaCloudClient(KEY, url, max_concurrency=3) as client:
+        asked = [client.start(client.list_agents) for _ in range(20)]
+        client.list_agents()  # from a thread of its own
+        for one in asked:
+            one.result()
     assert peak == 3
 
 
@@ -572,9 +571,9 @@ def test_the_key_goes_into_the_header_and_nowhere_else(clock, caplog, monkeypatc
 
     dumped = []
 
-    async def ask(client):
-        dumped.append(repr(client) + repr(vars(client)))
-        await client.get_run("a")
+    def ask(client):
+        dumped.append(repr(client) + repr(vars(client)) + repr(vars(client.failures)))
+        client.get_run("a")
 
     error, heads = ask_canned(clock, ask, echo, max_tries=2)
     assert isinstance(error, errors.ServiceError)
@@ -650,25 +649,83 @@ def test_a_key_that_cannot_be_one_is_refused_and_not_shown(key):
 
 def test_errors_survive_pickling_and_copying():
     kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
-    assert len(kinds) == 11
+    assert len(kinds) == 12
     for kind in kinds:
         error = kind("two\nlines", status=404, method="GET", path="/x")
         for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
             assert (type(twin), str(twin), vars(twin)) == (kind, "two lines", vars(error))
 
 
-def test_a_client_serves_one_event_loop_after_another(cloud):
-    client = LlamaCloudClient(KEY, cloud.base_url)
+def test_a_client_can_be_used_again_and_leaves_no_threads(cloud):
+    client, before = LlamaCloudClient(KEY, cloud.base_url), threading.active_count()
+    for _ in range(2):
+        with client:
+            assert len(list(client.ahead(lambda _: client.list_agents(), range(12)))) == 12
+    assert (client.budget.requests, threading.active_count()) == (24, before)
 
-    async def main():
-        async with client:
-            return await asyncio.gather(*(client.list_agents() for _ in range(12)))
 
-    assert asyncio.run(main()) == asyncio.run(main())
-    assert client.budget.requests == 24
+@pytest.mark.parametrize("what", ["an answer that does not come", "an answer that breaks off", "a wait"])
+def test_closing_ends_what_is_under_way_at_once(what):
+    asked = threading.Semaphore(0)
+    sent = {
+        "an answer that does not come": b"",
+        "an answer that breaks off": answer(b"[")[:-1] + b"",
+        "a wait": answer(b"{}", "503 Busy", "application/json", "Retry-After: 300"),
+    }[what]
+
+    async def respond(_):
+        asked.release()
+        return sent
+
+    before = threading.active_count()
+    with serving(respond) as url:
+        with LlamaCloudClient(KEY, url, max_concurrency=4) as client:
+            answers = [client.start(client.list_agents) for _ in range(4)]
+            asked.acquire()
+        for one in answers:
+            assert one.cancelled() or isinstance(one.exception(0), errors.ConnectionFailedError)
+    assert threading.active_count() == before
+
+
+def test_an_answer_that_is_too_large_is_not_read_to_its_end(clock):
+    body = b'["' + b"x" * 300_000 + b'"]'
+    error, heads = ask_canned(clock, lambda c: c.list_agents(), answer(body), max_answer_bytes=200_000)
+    assert (type(error), len(heads)) == (errors.AnswerTooLargeError, 1)
+    assert "raise max_answer_bytes" in str(error)
+    packed = gzip.compress(body)
+    zipped = answer(packed, "200 OK", "application/json", "Content-Encoding: gzip")
+    error, _ = ask_canned(clock, lambda c: c.list_agents(), zipped, max_answer_bytes=200_000)
+    assert type(error) is errors.AnswerTooLargeError
+    got, _ = ask_canned(clock, lambda c: c.list_agents(), zipped, max_answer_bytes=len(body))
+    assert got == [body[1:-1]]
+
+
+def test_an_answer_that_never_ends_is_given_up(clock):
+    parts = iter([answer(b"x" * 1000)[:-1000], *[b"x"] * 100_000])
+
+    def serve(connection):
+        connection.recv(65536)
+        with suppress(OSError):
+            for part in parts:
+                connection.sendall(part)
+                over.wait(0.001)
+        connection.close()
+
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=lambda: serve(server.accept()[0]))
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        given_up = pytest.raises(errors.ConnectionBrokenError, match="not complete after")
+        with LlamaCloudClient(KEY, url, max_tries=1, timeout=30, deadline=0.05) as client, given_up:
+            client.list_agents()
+        over.set()
+        thread.join()
 
 
 def test_settings_out_of_range_are_refused():
-    for arguments in ({"requests_per_minute": 0}, {"requests_per_minute": -1}, {"max_concurrency": 0}):
+    with pytest.raises(errors.ConfigurationError):
+        LlamaCloudClient(KEY, max_concurrency=0)
+    for number in (0, -1):
         with pytest.raises(errors.ConfigurationError):
-            LlamaCloudClient(KEY, **arguments)
+            RequestBudget(number)

@@ -1,16 +1,16 @@
 """One bad record keeps no other back: odd bytes, deep nesting, broken JSON and secrets among runs, agents and files."""
 
-import asyncio
 import json
 import random
 
 import msgspec
 import pytest
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import settings
 from llama_extract_dlt.errors import UnexpectedResponseError
-from llama_extract_dlt.load.extraction import read_those_that_can_be
+from llama_extract_dlt.load._builder import TableBuilder
 from llama_extract_dlt.service.client import LlamaCloudClient
 from llama_extract_dlt.service.json_text import is_deeper, is_utf8
 from llama_extract_dlt.service.records import (
@@ -21,7 +21,6 @@ from llama_extract_dlt.service.records import (
     read_run,
     without_download_url,
 )
-from llama_extract_dlt.sync.events import Chunk
 from llama_extract_dlt.tables.parse import Parser
 from llama_extract_dlt.tables.split import read_runs, take_apart
 
@@ -39,13 +38,10 @@ def ask(shared_cloud):
     """Run one operation against a service that answers with `body`."""
 
     def run(body, operation, *args):
-        async def main():
-            async with LlamaCloudClient(shared_cloud.api_key, shared_cloud.base_url) as client:
-                return await getattr(client, operation)(*args)
-
         shared_cloud.heal()
         shared_cloud.fail(times=None, status=200, body=body)
-        return asyncio.run(main())
+        with LlamaCloudClient(shared_cloud.api_key, shared_cloud.base_url) as client:
+            return getattr(client, operation)(*args)
 
     return run
 
@@ -170,7 +166,7 @@ def test_any_bytes_are_read_without_an_error():
 
 
 def test_depth_and_encoding_are_told_exactly(monkeypatch):
-    monkeypatch.setattr("llama_extract_dlt.runs._BLOCK", 128)  # so that texts reach over several
+    monkeypatch.setattr("llama_extract_dlt.service.json_text._BLOCK", 128)  # so that texts reach over several
     dice = random.Random(2)
     signs = ['"', "\\", '\\"', "\\\\", "[", "]", "{", "}", "a", "é", "票", "😀", ",", ":", "\n"]
 
@@ -305,7 +301,6 @@ def test_a_run_that_the_parser_fails_at_is_set_aside_and_the_others_are_read():
     """Nothing that the service can send is known to do that; it is what keeps one run from stopping all."""
     runs = [read_run(b'{"id": "%d", "data": {"n": 1}}' % number, "somewhere") for number in range(3)]
     runs[1].fields["data"] = msgspec.Raw(b'{"n": ')
-    chunk = Chunk(runs=list(runs))
-    read = read_those_that_can_be(chunk, Parser())
-    assert [run.id for run in read.runs] == [run.id for run in chunk.runs] == ["0", "2"]
-    assert [(item.position, b'"n"' in item.raw) for item in chunk.rejected] == [("run 1", True)]
+    built = TableBuilder(NamingConvention(), {}).build(runs, load_id="1")
+    assert built.tables[-1].data["id"].to_pylist() == ["0", "2"]
+    assert [(item.position, b'"n"' in item.raw) for item in built.unfit.values()] == [("run 1", True)]

@@ -147,7 +147,7 @@ class Setting(NamedTuple):
 
 
 _SIZES = "chunk_size and page_size must be at least 1, in whole numbers"
-_LIMITS = "max_concurrency and max_tries must be at least 1, in whole numbers"
+_LIMITS = "max_concurrency, max_tries and max_answer_bytes must be at least 1, in whole numbers"
 
 SETTINGS: dict[str, Setting] = {
     "agents": Setting(None, _texts, "agents must be a list of ids or names, none of them blank"),
@@ -171,6 +171,7 @@ SETTINGS: dict[str, Setting] = {
     "timeout": Setting(settings.TIMEOUT, _above_0, "timeout must be a number of seconds above 0"),
     "max_tries": Setting(settings.MAX_TRIES, _at_least_1, _LIMITS),
     "max_wait": Setting(settings.MAX_WAIT, _seconds, "max_wait must be 0 or more seconds"),
+    "max_answer_bytes": Setting(settings.MAX_ANSWER_BYTES, _at_least_1, _LIMITS),
     "page_size": Setting(settings.PAGE_SIZE, _at_least_1, _SIZES),
     "chunk_size": Setting(None, _at_least_1, _SIZES),
     "lookup_files": Setting(True, _flag, "lookup_files must be true or false"),

@@ -59,6 +59,10 @@ class UnexpectedResponseError(LlamaExtractError):
     """An answer that is not the API's: HTML, broken JSON, other fields, a redirect to somewhere else."""
 
 
+class AnswerTooLargeError(UnexpectedResponseError):
+    """An answer that is larger than `max_answer_bytes`, unpacked."""
+
+
 def is_fatal(error: LlamaExtractError) -> bool:
     """Whether nothing can be read any more: a wrong key or setting, a host that is not there, a rate limit for good."""
     if isinstance(error, ConnectionBrokenError):

@@ -14,6 +14,12 @@ TIMEOUT = 60.0
 CONNECT_TIMEOUT = 5.0
 """Seconds to connect: the vendor's own value. A host that is there answers in a fraction of that."""
 
+DEADLINE_TIMEOUTS = 10.0
+"""A whole answer may take so many times `timeout`: a server that sends a byte now and then must not hold a load up."""
+
+MAX_ANSWER_BYTES = 256 * 1024 * 1024
+"""Size of an answer, unpacked: far above any single run, and what a small container has room for."""
+
 RATE_WINDOW = 61.0
 """A minute's requests are spread over a second more, so that uneven latency squeezes none too many into it."""
 
@@ -48,6 +54,17 @@ EXCERPT = 120
 PAGE_SIZE = 100
 """Runs asked for a page: what the vendor's own client asks for. A server may answer with fewer."""
 
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes of JSON that a page should have: runs are asked for in such numbers, `page_size` at most. Usual runs (20 KB
+with citations) never reach it."""
+
+MAX_PAGE_BYTES = 32 * 1024 * 1024
+"""A page that turns out larger is not read to its end, but asked for again in parts: nobody knows how large the first
+runs of a list are."""
+
+AHEAD_BYTES = 64 * 1024 * 1024
+"""Bytes of pages that may be fetched ahead of what is read, all agents together."""
+
 PAGE_OVERLAP = 1
 """Items that a page has in common with the one before: one is enough to notice that the list has moved, and costs one
 request in a hundred."""
@@ -81,6 +98,14 @@ double of it took the same time."""
 
 CHUNK_SIZE = 5000
 """Runs that the command commits at a time. Each commit costs about a second; a kill costs what was not committed."""
+
+CHUNK_BYTES = 128 * 1024 * 1024
+"""JSON bytes that are committed at a time, whichever is reached first: a warehouse needs memory for them, DuckDB
+several times over. 5,000 usual runs are 100 MB."""
+
+LARGE_RUN = 512 * 1024
+"""A run of more bytes counts four times in `CHUNK_BYTES`: its values are large, too, and DuckDB works on up to 2,048 rows
+at once, however large these are."""
 
 MAX_TABLE_NAME = 200
 """Bytes of a table's name: files are named after it, which may have 255 with what dlt adds. A run whose data would need

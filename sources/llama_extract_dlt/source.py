@@ -17,10 +17,11 @@ from dlt.extract import DltResource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
-from .load.extraction import Sync, current_load_id
+from .load.extraction import Extraction, Extractions
 from .load.items import as_items
 from .load.session import load
-from .service.client import LlamaCloudClient, RequestBudget
+from .service.budget import RequestBudget
+from .service.client import LlamaCloudClient
 from .sync.dry_run import AgentPlan
 from .sync.events import Selection
 from .tables.contract import AGENTS, RUNS
@@ -50,6 +51,7 @@ def llama_extract(
     timeout: float | None = None,
     max_tries: int | None = None,
     max_wait: float | None = None,
+    max_answer_bytes: int | None = None,
     page_size: int | None = None,
     chunk_size: int | None = None,
     lookup_files: bool | None = None,
@@ -89,7 +91,9 @@ def llama_extract(
         max_tries: tries that a request gets before the load fails, 1 or more; 8 when not set.
         max_wait: seconds that a request spends waiting between its tries before the load fails, 0 or more; 600 when
             not set.
-        page_size: runs to ask for a page, 1 or more; 100 when not set.
+        max_answer_bytes: bytes of an answer, unpacked, above which it is refused, 1 or more; 256 MB when not set. Only
+            a single run can be as large: pages of large runs are asked for in parts.
+        page_size: runs to ask for a page at most, 1 or more; 100 when not set. Fewer where runs are large.
         chunk_size: runs that `load` commits at a time, 1 or more. When not set, and by `pipeline.run` in any case, all
             are committed at once.
         lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
@@ -119,7 +123,6 @@ def llama_extract(
         data_tables=chosen["data_tables"],
         page_size=chosen["page_size"],
         chunk_size=chosen["chunk_size"],
-        concurrency=chosen["max_concurrency"],
         lookup_files=chosen["lookup_files"],
     )
     if selection.since and selection.until and selection.since >= selection.until:
@@ -141,6 +144,7 @@ def llama_extract(
             timeout=chosen["timeout"],
             max_tries=chosen["max_tries"],
             max_wait=chosen["max_wait"],
+            max_answer_bytes=chosen["max_answer_bytes"],
             budget=budget,
         )
 
@@ -148,41 +152,29 @@ def llama_extract(
         return RequestBudget(chosen["requests_per_minute"])
 
     connect(new_budget())  # so that a setting that cannot be used is reported before a run starts
-    syncs: dict[str, Sync] = {}
-
-    def sync() -> Sync:
-        """What the resources share: one sync for a load package, and for the next ones until it is complete."""
-        load_id = current_load_id()
-        if load_id not in syncs or not load_id:
-            under_way = [sync for sync in syncs.values() if sync.goes_on]
-            syncs.clear()
-            budget = new_budget()
-            syncs[load_id] = under_way[0] if under_way else Sync(connect, budget, selection, chosen["agents"])
-        return syncs[load_id]
+    extractions = Extractions(lambda: Extraction(connect, new_budget(), selection, chosen["agents"]))
 
     @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents() -> Iterator[Any]:
-        shared, state = sync(), dlt.current.resource_state()
-        shared.prepare(dlt.current.source_schema(), dlt.current.resource_state(RUNS))
-        for agents in shared.agents():
-            for table in shared.agent_tables(agents, dlt.current.source_schema(), state):
-                yield from as_items(table)
-            dlt.current.resource_metrics().update(shared.metrics())
+        extraction = extractions.current()
+        extraction.prepare(dlt.current.source_schema(), dlt.current.resource_state(RUNS))
+        for table in extraction.agent_tables(dlt.current.resource_state()):
+            yield from as_items(table)
+        dlt.current.resource_metrics().update(extraction.metrics())
 
     @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")
     def extraction_runs() -> Iterator[Any]:
-        shared, schema, state = sync(), dlt.current.source_schema(), dlt.current.resource_state()
-        shared.prepare(schema, state)
-        for batch in shared.batches(state.get("agents", {})):
-            for table in batch.tables(schema, state):
+        extraction, state = extractions.current(), dlt.current.resource_state()
+        extraction.prepare(dlt.current.source_schema(), state)
+        for tables in extraction.batches(state):
+            for table in tables:
                 yield from as_items(table)
-            dlt.current.resource_metrics().update(shared.metrics())
-            del batch  # before the next one is there
-        dlt.current.resource_metrics().update(shared.metrics())
+            dlt.current.resource_metrics().update(extraction.metrics())
+        dlt.current.resource_metrics().update(extraction.metrics())
 
     @dlt.resource(selected=False)
     def sync_plan() -> Iterator[AgentPlan]:
-        yield from sync().plan(dlt.current.resource_state(RUNS).get("agents", {}))
+        yield from extractions.current().plan(dlt.current.resource_state(RUNS).get("agents", {}))
 
     @dlt.resource(selected=False)
     def forget() -> Iterator[Any]:

@@ -1,179 +1,93 @@
-"""One sync of the source: what its resources share, and how asynchronous reading feeds them."""
+"""One extraction: what the source's resources share, from the list of agents to the tables of the last batch."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, wait
-from contextlib import aclosing
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.util import find_spec
-from itertools import chain
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 import dlt
-import msgspec
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 from .. import settings
 from ..errors import ConfigurationError
-from ..service.client import LlamaCloudClient, RequestBudget
-from ..service.records import Fields, Rejected, Run
+from ..service.budget import RequestBudget
+from ..service.client import LlamaCloudClient
 from ..sync.dry_run import AgentPlan, plan
-from ..sync.events import Agent, Chunk, Selection
-from ..sync.feed import ChangeReader, read_agents, read_ahead, select_agents
-from ..tables.build import RunTables, without_nul
-from ..tables.contract import REJECTED, LoadTable, agent_table
-from ..tables.parse import Parser, give_back_memory
-from ..tables.split import ReadRuns, read_runs
+from ..sync.events import Agent, Selection, Tally
+from ..sync.feed import Batch, Feed, one_ahead, read_agents, select_agents
+from ..tables.build import without_nul
+from ..tables.contract import LoadTable, agent_table
+from ..tables.parse import give_back_memory
+from ._builder import TableBuilder
 from .warehouse import Holdings
 
-_T = TypeVar("_T")
-
-_logger = logging.getLogger(__name__)
+_logger = logging.getLogger("llama_extract_dlt")
 
 
 @dataclass(slots=True)
 class Door:
-    """How a pipeline is being loaded by `load`: alone, package after package. A plain `pipeline.run` has none.
+    """How a pipeline is being loaded by `sync`: alone, package after package. A plain `pipeline.run` has none.
 
-    `syncs` are those that its packages have begun.
+    `syncs` are the extractions that its packages have begun.
     """
 
-    syncs: list[Sync] = field(default_factory=list)
+    syncs: list[Extraction] = field(default_factory=list)
 
 
 DOORS: WeakKeyDictionary[dlt.Pipeline, Door] = WeakKeyDictionary()
 """The doors that are open, by their pipelines."""
 
 
-class Batch(NamedTuple):
-    """What the runs resource is fed with: what was found, and its runs parsed."""
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a batch, the runs' own last, and what to remember when they are all taken."""
 
-    sync: Sync
-    chunk: Chunk
-    read: ReadRuns
+    tables: Sequence[LoadTable]
+    states: Mapping[str, Any]
+    agent_tables: Mapping[str, Sequence[str]]
+    unfit: Mapping[str, str]
+    commit: bool
+    last: bool
 
-    def tables(self, schema: dlt.Schema, state: dict[str, Any]) -> Iterator[LoadTable]:
-        """The tables to load, the runs' own last; when all are taken, `state` says what is in the warehouse with them.
-
-        `state` is the resource's.
-        """
-        sync, chunk, load_id = self.sync, self.chunk, current_load_id()
-        tables = sync.tables(schema)
-        if sync.selection.data_tables == "per_agent":
-            tables.data_table = sync.selection.data_table
-        flag = sync.selection.deleted_runs == "flag"
-        known = state.setdefault("agent_tables", {})
-        removed = [*(() if flag else chunk.deleted), *((run_id, None) for run_id in chunk.orphans)]
-        made = self._made(tables, known, load_id, removed, state)
-        sync.count(chunk)
-        gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
-        for table in chain(made, tables.flagged(gone, load_id, sync.now)):
-            yield sync.finish(table)
+    def remember(self, state: dict[str, Any], load_id: str) -> None:
+        """Put into `state`, which is the resource's, what is in the warehouse with the tables."""
+        state["agent_tables"] = {agent: list(names) for agent, names in self.agent_tables.items()}
+        if self.unfit:
+            told = state.setdefault("unfit", {}) | self.unfit
+            state["unfit"] = dict(list(told.items())[-settings.REMEMBERED_REJECTS :])
         agents: dict[str, Any] = state.setdefault("agents", {})
-        if any(agents.get(agent_id) != left for agent_id, left in chunk.states.items()):
+        if any(agents.get(agent_id) != left for agent_id, left in self.states.items()):
             # With which load the state came to the warehouse that it speaks of.
             state["load_id"] = load_id
-        for agent_id, left in chunk.states.items():
+        for agent_id, left in self.states.items():
             if left is None:
                 agents.pop(agent_id, None)
             else:
                 agents[agent_id] = left
 
-    def _made(
-        self,
-        tables: RunTables,
-        known: dict[str, list[str]],
-        load_id: str,
-        removed: list[tuple[str, str | None]],
-        state: dict[str, Any],
-    ) -> list[LoadTable]:
-        """The tables; runs that cannot be made into any are set aside, so that the others load.
 
-        They are remembered in `state`: each full scan finds that the warehouse lacks them, which is told once.
-        """
-        chunk, read = self.chunk, self.read
-
-        def build(read: ReadRuns, rest: bool) -> list[LoadTable]:
-            undo = tables.attempt(known)
-            try:
-                return tables.build(
-                    read, chunk.rejected if rest else (), known, load_id, removed if rest else (), chunk.moved
-                )
-            except Exception:
-                undo()
-                raise
-
-        try:
-            return build(read, True)
-        except Exception:
-            fit, unfit, told = [], [], state.setdefault("unfit", {})
-            for run, fields in zip(read.runs, read.fields, strict=True):
-                undo = tables.attempt(known)
-                try:
-                    build(read_runs([replace(run, fields=dict(fields))], Parser()), False)
-                except Exception as error:
-                    chunk.counts[run.agent_id, run.verdict] -= 1
-                    if told.get(run.id) == run.content_hash:
-                        chunk.counts[run.agent_id, "unchanged"] += 1
-                    else:
-                        unfit.append(unfit_run(run, fields, error))
-                    told[run.id] = run.content_hash
-                else:
-                    fit.append(replace(run, fields=dict(fields)))
-                undo()
-            if len(fit) == len(read.runs):
-                raise
-            for run_id in list(told)[: -settings.REMEMBERED_REJECTS]:
-                del told[run_id]
-        chunk.rejected += unfit
-        return build(read_runs(fit, Parser()), True)
-
-
-def unfit_run(run: Run, fields: Fields, error: Exception) -> Rejected:
-    """A run that no tables can be made of."""
-    raw = b"{%b}" % b",".join(msgspec.json.encode(name) + b":" + bytes(value) for name, value in fields.items())
-    return Rejected(raw, f"it cannot be made into tables: {' '.join(str(error).split())[:300]}", f"run {run.id}")
-
-
-def read_those_that_can_be(chunk: Chunk, parser: Parser) -> ReadRuns:
-    """The runs of the chunk, parsed; those that cannot be are set aside."""
-    fields = [dict(run.fields) for run in chunk.runs]
-    try:
-        return read_runs(chunk.runs, parser)
-    except Exception:
-        fit, unfit = [], []
-        for run, members in zip(chunk.runs, fields, strict=True):
-            try:
-                read_runs([replace(run, fields=dict(members))], Parser())
-            except Exception as error:
-                unfit.append(unfit_run(run, members, error))
-            else:
-                fit.append(replace(run, fields=members))
-        if not unfit:
-            raise
-    chunk.runs, chunk.rejected = fit, [*chunk.rejected, *unfit]
-    return read_runs(fit, Parser())
-
-
-class Sync:
+class Extraction:
     """From the list of agents to the last run that has changed; it may be loaded in several packages.
 
     Args:
-        connect: makes a client; the resources that run in loops of their own have one each.
-        budget: the requests of all of them.
+        connect: makes a client.
+        budget: the requests of all clients.
         wanted: ids or names of agents; None if agents were not asked for. Where nothing is asked for, it is the whole
             project; an empty list asks for none.
+
+    Attributes:
+        complete: whether all that was to be read has been given.
+        closed: whether somebody ended it before that: an error, or a limit on the resource.
     """
 
     def __init__(
@@ -183,233 +97,230 @@ class Sync:
         selection: Selection,
         wanted: list[str] | None,
     ) -> None:
-        self.now = datetime.now(UTC)
-        self.selection = selection
         self.complete = False
-        """Whether all that was to be read has been given."""
         self.closed = False
-        """Whether somebody ended it before that: an error, or a limit on the resource."""
+        self._now = datetime.now(UTC)
+        self._selection = selection
         self._connect = connect
         self._budget = budget
         self._wanted = wanted
-        self.no_nul = False
+        self._no_nul = False
         """Whether the destination's texts cannot have the character NUL."""
-        self.holdings = Holdings(None, None)
+        self._holdings = Holdings(None, None)
         self._file_format: Literal["parquet"] | None = None
         self._door: Door | None = None
-        self._prepared = False
-        self._counts: Counter[tuple[str, str]] = Counter()
-        self._rejected = 0
-        self._missing: list[str] = []
-        self._unreadable: dict[str, str] = {}
-        self._parser = Parser()
-        self._names: dict[str, str] = {}
+        self._builder: TableBuilder | None = None
+        self._load_id = ""
+        self._tally = Tally()
         self._rows: Counter[str] = Counter()
-        self._tables: RunTables | None = None
-        self._agents: Future[list[Agent]] | None = None
-        self._lock = threading.Lock()
-        self._batches: Generator[Batch, None, None] | None = None
+        self._agents: list[Agent] | None = None
+        self._listing, self._building = threading.Lock(), threading.Lock()
+        self._batches: Generator[Tables, None, None] | None = None
 
     @property
     def goes_on(self) -> bool:
         """Whether the next package of the same load continues it."""
         return self._door is not None and not self.complete and not self.closed
 
-    # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────
+    # ── the warehouse ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def agents(self) -> Generator[list[Agent], None, None]:
-        """The agents that are wanted, once."""
-
-        async def feed() -> AsyncGenerator[list[Agent], None]:
-            async with self._connect(self._budget) as client:
-                found = await self._all_agents(client)
-                yield found if self._wanted is None else select_agents(found, self._wanted)
-
-        if not self._asks_for_nothing():
-            yield from in_own_loop(feed())
-
-    def plan(self, states: Mapping[str, Any]) -> Generator[AgentPlan, None, None]:
-        """What the sync would read of each agent, `states` being theirs."""
-
-        async def feed() -> AsyncGenerator[AgentPlan, None]:
-            async with self._connect(self._budget) as client:
-                selection = await self._selected(client)
-                async for agent_plan in plan(client, selection, states, self.now):
-                    yield agent_plan
-
-        yield from in_own_loop(feed())
-
-    def prepare(self, schema: dlt.Schema, state: dict[str, Any]) -> None:
-        """Asks the warehouse what it has, and takes that over into `schema`; `state` is that of the runs' resource.
+    def prepare(self, schema: dlt.Schema, state: dict[str, Any]) -> TableBuilder:
+        """Ask the warehouse what it has, and take that over into `schema`; `state` is that of the runs' resource.
 
         Raises ConfigurationError if the dataset is one that dlt would empty.
         """
-        if self._prepared:
-            return
-        self._prepared = True
+        self._load_id = current_load_id()
+        if self._builder is not None:
+            return self._builder
         if (pipeline := _pipeline()) is not None:
             self._ask(pipeline, schema, state)
-        if self.selection.data_tables == "per_agent":
+        data_table = None
+        if self._selection.data_tables == "per_agent":
             given: dict[str, str] = state.setdefault("data_tables", {})
-            there = cache(self.holdings.data_tables)  # another pipeline may have given agents their tables
+            there = cache(self._holdings.data_tables)  # another pipeline may have given agents their tables
 
-            def table(agent_id: str) -> str:
+            def data_table(agent_id: str) -> str:
                 if agent_id not in given:
                     for agent, name in there().items():
                         given.setdefault(agent, name)
-                return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
+                return agent_table(given, agent_id, self._tally.names.get(agent_id, ""), schema.naming)
 
-            self.selection = replace(self.selection, data_table=table)
+            self._selection = replace(self._selection, data_table=data_table)
+        self._builder = TableBuilder(
+            schema.naming,
+            {name: table["columns"] for name, table in schema.tables.items()},
+            agent_tables=state.get("agent_tables", {}),
+            data_table=data_table,
+            # Rows are appended to a table only if the warehouse has no such one, and nobody else can make it.
+            is_new=lambda table, company: self._door is not None and self._holdings.is_absent(table, company),
+            suspects=self._holdings.suspects,
+            shared=self._holdings.shared,
+        )
+        return self._builder
 
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
-        """Asks the pipeline's warehouse; forgets what `state` has of a warehouse that is another one."""
+        """Ask the pipeline's warehouse; forget what `state` has of a warehouse that is another one."""
         names = [schema.name] if schema.name in pipeline.schemas else []
         client = pipeline.destination_client(*names)
         check_dataset(pipeline)
         check_row_ids()
         self._door = DOORS.get(pipeline)
-        self.no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
+        self._no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
         if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
             # In CSV, dlt's choice, an empty text is the same as none. And whichever door makes a table, the column for
             # JSON must be one that Parquet can be loaded into.
             self._file_format = "parquet"
         names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
         dropped, emptied = refreshed_tables()
-        self.holdings = Holdings(client, schema, names, dropped=dropped, emptied=emptied)
-        self.holdings.look_up_files(self.selection.lookup_files)
-        if "load_id" in state and not self.holdings.has_load(state["load_id"]):
+        self._holdings = Holdings(client, schema, names, dropped=dropped, emptied=emptied)
+        if "load_id" in state and not self._holdings.has_load(state["load_id"]):
             _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")
             state.clear()
         if self._door is not None:
             self._door.syncs.append(self)
 
-    def batches(self, states: Mapping[str, Any]) -> Generator[Batch, None, None]:
-        """What is found, as much as is to be committed together; asked for again, it goes on from there.
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-        `states` are those of the agents when the sync begins. Where nobody will ask again, all is committed together.
+    def plan(self, states: Mapping[str, Any]) -> Iterator[AgentPlan]:
+        """Yield what would be read of each agent, `states` being theirs."""
+        with self._connect(self._budget) as client:
+            yield from plan(client, self._selected(client), states, self._now)
+
+    def batches(self, state: dict[str, Any]) -> Iterator[Iterator[LoadTable]]:
+        """Yield the tables of each batch, as much as is to be committed together; asked again, go on from there.
+
+        When all tables of a batch are taken, `state`, the resource's, says what is in the warehouse with them. Where
+        nobody will ask again, all is committed together.
         """
         if self._batches is None:
             if self._door is None:
-                self.selection = replace(self.selection, chunk_size=None)
-            self._batches = in_own_loop(self._feed(states))
+                self._selection = replace(self._selection, chunk_size=None)
+            self._batches = self._read(dict(state.get("agents", {})), dict(state.get("unfit", {})))
         commit = False
         try:
-            while not commit and (batch := self._next()) is not None:
-                commit = batch.chunk.commit
-                last = batch.chunk.last
-                yield batch
+            while not commit and (batch := next(self._batches, None)) is not None:
+                commit, last = batch.commit, batch.last
+                yield map(self.finish, batch.tables)
+                batch.remember(state, self._load_id)
                 self.complete |= last
                 del batch
+                give_back_memory()
         except BaseException:
             self.close()
             raise
 
-    def _next(self) -> Batch | None:
-        """What is read next; what the batch before needed, memory that the allocators keep, goes back to the system."""
-        assert self._batches is not None
-        batch = next(self._batches, None)
-        give_back_memory()
-        return batch
-
     def close(self) -> None:
-        """Reads nothing more: what failed is begun anew, by another sync."""
+        """Read nothing more: what failed is begun anew, by another extraction."""
         if self._batches is not None:
             self._batches.close()
         self.closed = True
 
-    async def _feed(self, states: Mapping[str, Any]) -> AsyncGenerator[Batch, None]:
-        async with self._connect(self._budget) as client:
-            selection = await self._selected(client)
-            batches = ChangeReader(client, selection, states, self.holdings, self.now).batches()
-            async with aclosing(batches), aclosing(read_ahead(batches, self._read)) as ahead:
-                async for chunk, read in ahead:
-                    yield Batch(self, chunk, read)
+    def _read(self, states: Mapping[str, Any], told: dict[str, str]) -> Generator[Tables, None, None]:
+        with self._connect(self._budget) as client:
+            steps = self._steps(client, states, told)
+            yield from one_ahead(steps, end=client.close)
 
-    async def _selected(self, client: LlamaCloudClient) -> Selection:
-        """What is to be read, with its agents."""
-        if self._asks_for_nothing():
-            return self.selection
-        by_id = self.selection.run_ids is not None or self.selection.job_ids is not None
-        if self._wanted:
-            return replace(self.selection, agents=select_agents(await self._all_agents(client), self._wanted))
-        if self._wanted is None and not by_id:
-            return replace(self.selection, agents=await self._all_agents(client), whole_project=True)
-        if self.selection.data_tables == "per_agent":
-            await self._all_agents(client)  # for their names
-        return self.selection
+    def _steps(self, client: LlamaCloudClient, states: Mapping[str, Any], told: dict[str, str]) -> Iterator[Tables]:
+        """Yield batches with their tables, in a thread of their own."""
+        feed = Feed(client, self._selected(client), states, self._holdings, self._tally, self._now)
+        for batch in feed.batches():
+            yield self._tables(batch, told)
 
-    def _asks_for_nothing(self) -> bool:
-        """Whether only empty lists were given: a queue that is empty today."""
-        asked = (self._wanted, self.selection.run_ids, self.selection.job_ids)
-        return any(ids is not None for ids in asked) and not any(asked)
+    def _tables(self, batch: Batch, told: dict[str, str]) -> Tables:
+        """Make the tables of a batch; `told` has the runs that no tables can be made of and that were reported.
 
-    async def _all_agents(self, client: LlamaCloudClient) -> list[Agent]:
-        """The project's agents; whichever resource needs them first asks for them, the other waits."""
-        with self._lock:
-            mine = self._agents is None
-            answer = self._agents = self._agents or Future()
-        if mine:
-            try:
-                agents, rejected = await read_agents(client)
-                for number, item in enumerate(rejected, 1):
-                    self._unreadable[f"{item.position}, broken item {number}"] = item.reason
-                    _logger.warning("could not be read: an item of %s: %s", item.position, item.reason)
-                answer.set_result(agents)
-            except BaseException as error:
-                answer.set_exception(error)
-                raise
-        found = await asyncio.wrap_future(answer)
-        self._names = {agent.id: agent.name for agent in found}
-        return found
+        Each full scan finds that the warehouse lacks them, which is told once.
+        """
+        assert self._builder is not None
+        flag = self._selection.deleted_runs == "flag"
+        gone = [] if flag else [(gone.run_id, gone.agent_id) for gone in batch.gone]
+        removed: list[tuple[str, str | None]] = [*gone, *((run_id, None) for run_id in batch.orphans)]
+        with self._building:
+            built = self._builder.build(
+                batch.runs, batch.rejected, load_id=self._load_id, removed=removed, moved=batch.moved
+            )
+            flagged = [gone.run_id for gone in batch.gone] if flag else []
+            built.tables += self._builder.flagged(self._holdings.rows(flagged), self._load_id, self._now)
+        unfit, new = {run.id: run for run in batch.runs if run.id in built.unfit}, []
+        for run_id, run in unfit.items():
+            self._tally.count(run.agent_id, run.verdict, -1)
+            if told.get(run_id) == run.content_hash:
+                self._tally.count(run.agent_id, "unchanged")
+            else:
+                self._tally.reject(built.unfit[run_id])
+                new.append(built.unfit[run_id])
+            told[run_id] = run.content_hash
+        tables = list(built.tables)
+        if (rejects := self._builder.rejected_table(new)) is not None:
+            tables.insert(0, rejects)
+        return Tables(
+            tables,
+            batch.states,
+            {agent: list(names) for agent, names in self._builder.agent_tables.items()},
+            {run_id: run.content_hash for run_id, run in unfit.items()},
+            batch.commit,
+            batch.last,
+        )
 
-    def _read(self, chunk: Chunk) -> ReadRuns:
-        return read_those_that_can_be(chunk, self._parser)
+    # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    # ── making tables ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def tables(self, schema: dlt.Schema) -> RunTables:
-        """What makes the tables, for all that is extracted."""
-        if self._tables is None:
-            self._tables = RunTables(schema, self._is_new, self.holdings.suspects, shared=self.holdings.shared)
-        return self._tables
-
-    def agent_tables(self, agents: Sequence[Agent], schema: dlt.Schema, state: dict[str, Any]) -> Iterator[LoadTable]:
-        """The tables of those agents that the warehouse does not have as they are.
+    def agent_tables(self, state: dict[str, Any]) -> Iterator[LoadTable]:
+        """Yield the tables of those agents that the warehouse does not have as they are.
 
         Where it cannot be asked, `state`, which is the resource's, has the hashes of those that were loaded.
         """
-        loaded = self.holdings.agent_hashes()
+        if self._asks_for_nothing():
+            return
+        assert self._builder is not None
+        agents = self._all_agents()
+        agents = agents if self._wanted is None else select_agents(agents, self._wanted)
+        loaded = self._holdings.agent_hashes()
         if loaded is None:
             loaded = state.setdefault("loaded", {})
         changed = {agent.id: agent for agent in agents if loaded.get(agent.id) != agent.content_hash}
-        rows = {agent.content_hash: agent.raw for agent in changed.values()}
-        for table in self.tables(schema).agent_rows(rows):
-            yield self.finish(table)
+        with self._building:
+            tables = self._builder.agent_rows({agent.content_hash: agent.raw for agent in changed.values()})
+        yield from map(self.finish, tables)
         loaded.update({agent.id: agent.content_hash for agent in changed.values()})
 
-    def _is_new(self, table: str, company: Iterable[str]) -> bool:
-        """Whether rows can be appended to the table: the warehouse has no such one, and nobody else can make it."""
-        return self._door is not None and self.holdings.is_absent(table, company)
+    def _selected(self, client: LlamaCloudClient) -> Selection:
+        """Return what is to be read, with its agents."""
+        if self._asks_for_nothing():
+            return self._selection
+        by_id = self._selection.run_ids is not None or self._selection.job_ids is not None
+        if self._wanted:
+            return replace(self._selection, agents=select_agents(self._all_agents(client), self._wanted))
+        if self._wanted is None and not by_id:
+            return replace(self._selection, agents=self._all_agents(client), whole_project=True)
+        if self._selection.data_tables == "per_agent":
+            self._all_agents(client)  # for their names
+        return self._selection
 
-    # ── counting ──────────────────────────────────────────────────────────────────────────────────────────────
+    def _asks_for_nothing(self) -> bool:
+        """Return whether only empty lists were given: a queue that is empty today."""
+        asked = (self._wanted, self._selection.run_ids, self._selection.job_ids)
+        return any(ids is not None for ids in asked) and not any(asked)
 
-    def count(self, chunk: Chunk) -> None:
-        """Counts what was found."""
-        self._counts.update(chunk.counts)
-        self._rejected += len(chunk.rejected)
-        self._missing += chunk.missing
-        for item in chunk.rejected:
-            _logger.warning("set aside in %s: %s: %s", REJECTED, item.position, item.reason)
-        for wanted in chunk.missing:
-            _logger.warning("not found: %s", wanted)
-        for key, reason in chunk.unreadable.items():
-            name = self._names.get(key)
-            _logger.warning("could not be read: %s", reason if name is None else f"agent {name!r} ({key}): {reason}")
-            self._unreadable[key] = f"{self._unreadable[key]}; {reason}" if key in self._unreadable else reason
+    def _all_agents(self, client: LlamaCloudClient | None = None) -> list[Agent]:
+        """Return the project's agents; whoever needs them first asks for them, others wait."""
+        with self._listing:
+            if self._agents is None:
+                if client is None:
+                    with self._connect(self._budget) as client:
+                        agents, rejected = read_agents(client)
+                else:
+                    agents, rejected = read_agents(client)
+                for number, item in enumerate(rejected, 1):
+                    self._tally.set_aside(f"{item.position}, broken item {number}", item.reason)
+                self._tally.names.update({agent.id: agent.name for agent in agents})
+                self._agents = agents
+            return self._agents
+
+    # ── counting ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def finish(self, table: LoadTable) -> LoadTable:
-        """The table as the destination takes it; its rows are counted."""
-        if self.no_nul:
+        """Return the table as the destination takes it; its rows are counted."""
+        if self._no_nul:
             table.data = without_nul(table.data)
         table.file_format = self._file_format
         if table.rows:
@@ -417,26 +328,46 @@ class Sync:
         return table
 
     def metrics(self) -> dict[str, Any]:
-        """The counts so far, as the resources' custom metrics in dlt's trace."""
-        kinds = ("new", "updated", "unchanged", "deleted")
+        """Return the counts so far, as the resources' custom metrics in dlt's trace."""
+        kinds, tally = ("new", "updated", "unchanged", "deleted"), self._tally
         agents: dict[str, dict[str, Any]] = {}
-        for (agent_id, kind), count in self._counts.items():
-            name = self._names.get(agent_id, "")
+        for (agent_id, kind), count in list(tally.runs.items()):
+            name = tally.names.get(agent_id, "")
             counts = agents.setdefault(agent_id, {"name": name, **dict.fromkeys((*kinds, "requests"), 0)})
             counts[kind] += count
         return {
             "complete": self.complete,
             "runs": {kind: sum(counts[kind] for counts in agents.values()) for kind in kinds}
-            | {"rejected": self._rejected, "missing": list(self._missing)},
+            | {"rejected": tally.rejected, "missing": list(tally.missing)},
             "agents": agents,
-            "unreadable": dict(self._unreadable),
+            "unreadable": dict(tally.unreadable),
             "requests": self._budget.requests,
             "tables": dict(self._rows),
         }
 
 
+class Extractions:
+    """Gives the resources of a source the extraction that they share in a load package.
+
+    It is one for a package, and for the next ones until it is complete.
+    """
+
+    def __init__(self, begin: Callable[[], Extraction]) -> None:
+        self._begin = begin
+        self._load_id = ""
+        self._current: Extraction | None = None
+
+    def current(self) -> Extraction:
+        """Return the extraction of the package that is being extracted."""
+        load_id = current_load_id()
+        if self._current is None or not load_id or (load_id != self._load_id and not self._current.goes_on):
+            self._current = self._begin()
+        self._load_id = load_id
+        return self._current
+
+
 def current_load_id() -> str:
-    """The id of the load package that is being extracted; empty if somebody looks at a resource without a pipeline."""
+    """Return the id of the load package that is being extracted; empty if somebody looks at a resource by itself."""
     try:
         return dlt.current.load_package_state()["load_id"]
     except CurrentLoadPackageStateNotAvailable:
@@ -444,7 +375,7 @@ def current_load_id() -> str:
 
 
 def refreshed_tables() -> tuple[list[str], list[str]]:
-    """The tables that dlt will drop, and those that it will empty, before it loads the package (`refresh`)."""
+    """Return the tables that dlt will drop, and those that it will empty, before it loads the package (`refresh`)."""
     try:
         state: Any = dlt.current.load_package_state()["state"]
     except CurrentLoadPackageStateNotAvailable:
@@ -455,7 +386,7 @@ def refreshed_tables() -> tuple[list[str], list[str]]:
 
 
 def check_dataset(pipeline: dlt.Pipeline) -> None:
-    """Refuses a dataset whose name is that of another one's staging dataset: dlt would empty its tables."""
+    """Refuse a dataset whose name is that of another one's staging dataset: dlt would empty its tables."""
     config: Any = pipeline.destination_client().config
     layout: str = getattr(config, "staging_dataset_name_layout", "")
     name: str = getattr(config, "dataset_name", None) or pipeline.dataset_name or ""
@@ -469,7 +400,7 @@ def check_dataset(pipeline: dlt.Pipeline) -> None:
 
 
 def check_row_ids() -> None:
-    """Refuses dlt's setting that gives rows other ids than the source's own, which keys and joins rely on."""
+    """Refuse dlt's setting that gives rows other ids than the source's own, which keys and joins rely on."""
     for name in ("normalize.parquet_normalizer.add_dlt_id", "normalize.parquet_normalizer.add_dlt_load_id"):
         if dlt.config.get(name, bool):
             raise ConfigurationError(
@@ -478,55 +409,7 @@ def check_row_ids() -> None:
 
 
 def _pipeline() -> dlt.Pipeline | None:
-    """The pipeline that is running, if it has a destination; None when there is none."""
+    """Return the pipeline that is running, if it has a destination; None when there is none."""
     context = Container()[PipelineContext]
     pipeline: Any = context.pipeline() if context.is_active() else None
     return pipeline if pipeline is not None and pipeline.destination else None
-
-
-def in_own_loop(items: AsyncGenerator[_T, None]) -> Generator[_T, None, None]:
-    """The items of an asynchronous generator that runs in an event loop and a thread of its own.
-
-    dlt would run it, too, but when a load fails it stops its loop with the requests under way, and logs that for
-    every one of them. Here everything is closed in order, whatever happens.
-    """
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="llama-extract", daemon=True)
-    thread.start()
-    under_way: set[asyncio.Task[Any]] = set()
-
-    async def advance() -> _T:
-        task = asyncio.current_task()
-        assert task is not None
-        under_way.add(task)
-        task.add_done_callback(under_way.discard)
-        return await anext(items)
-
-    async def close() -> None:
-        for task in under_way:
-            task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
-        await items.aclose()
-        # Generators within it that were not exhausted, and the requests that those had sent ahead.
-        await loop.shutdown_asyncgens()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-
-    try:
-        while True:
-            answer = asyncio.run_coroutine_threadsafe(advance(), loop)
-            while not wait([answer], timeout=0.5).done:
-                pass  # now and then awake: a thread that only waits may never see the signal to stop
-            try:
-                item = answer.result()
-            except StopAsyncIteration:
-                return
-            yield item
-    finally:
-        if not sys.is_finalizing():  # else the thread is no more
-            asyncio.run_coroutine_threadsafe(close(), loop).result()
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join()
-            loop.close()

@@ -19,7 +19,7 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from ..sync.warehouse_index import Known
+from ..sync.warehouse_index import RunIndex
 from ..tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
 
 _IDS_PER_QUERY = 500
@@ -55,7 +55,6 @@ class Holdings:
         self._client: Any = None
         self._lock = threading.Lock()
         self._inspected = False
-        self._files = True
         self._absent = dict.fromkeys(dropped, True) | dict.fromkeys(emptied, False)
         self._hidden = frozenset(self._absent)
         self._there: dict[str, frozenset[str]] = {}
@@ -134,10 +133,6 @@ class Holdings:
 
     # ── runs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def look_up_files(self, wanted: bool) -> None:
-        """Whether a run without the record of its file is worth another look."""
-        self._files = wanted
-
     def inspect(self) -> None:
         """Finds what is not as it should be, once, by counting the child rows of all runs.
 
@@ -208,14 +203,14 @@ class Holdings:
     def _ids(self, column: str, source: str) -> Iterator[str]:
         return (row[0] for row in self._each(f"SELECT {column} FROM {source}"))  # noqa: S608
 
-    def runs_of_agent(self, agent_id: str) -> Known:
+    def runs_of_agent(self, agent_id: str) -> RunIndex:
         """The agent's runs."""
-        return Known(self._known("extraction_agent_id", [agent_id]), self.suspects, files=self._files)
+        return RunIndex(self._known("extraction_agent_id", [agent_id]), self.suspects)
 
-    def runs(self, ids: Sequence[str]) -> Known:
+    def runs(self, ids: Sequence[str]) -> RunIndex:
         """Those of these runs that are there."""
         portions = (portion for some in _portions(ids) for portion in self._known("id", some))
-        return Known(portions, self.suspects, files=self._files)
+        return RunIndex(portions, self.suspects)
 
     def agents_of(self, ids: Sequence[str]) -> dict[str, str]:
         """The agents that those of these runs which are there belonged to when they were loaded, by the run's id."""

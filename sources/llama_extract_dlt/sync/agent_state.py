@@ -1,37 +1,19 @@
-"""What is remembered of an agent's runs between two syncs, and what it says about a run that is seen again."""
+"""What is remembered of an agent's runs between two syncs."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from .. import settings
 from ..service.records import FINAL, IN_FLIGHT, Rejected, Run
 
-Verdict = Literal["new", "updated", "unchanged", "incomplete"]
-"""`incomplete` is a run that the warehouse has as it is, but for the record of its file."""
 
-
-def written_hash(content_hash: str, data_table: str) -> str:
-    """What `_content_hash` is for a run of that content whose data go to that table: 12 characters.
-
-    It says how the run was written, by which version of the writer too: what was written otherwise is written again.
-    """
-    text = f"{settings.WRITER}\0{data_table}\0{content_hash}"
-    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=9).digest()).decode()
-
-
-def without_file(written: str) -> str:
-    """The same for a run that was written without the record of its file, which could not be looked up."""
-    return written_hash(written, "no file")
-
-
-class Rest(msgspec.Struct, omit_defaults=True):
+class ResumePoint(msgspec.Struct, omit_defaults=True):
     """The part of a run list that is still to be read: from the end of the last page that was committed."""
 
     offset: int
@@ -58,7 +40,7 @@ class AgentState(msgspec.Struct, omit_defaults=True):
     """Runs to be read again by their ID: their content hashes."""
     rejected: list[str] = []
     """Digests of rejected items that were reported."""
-    rest: Rest | None = None
+    rest: ResumePoint | None = None
     data_tables: str = ""
     """The setting with which the agent's runs were loaded; when it changes, all are loaded again."""
     full_scan_at: datetime | None = None
@@ -92,18 +74,6 @@ class AgentState(msgspec.Struct, omit_defaults=True):
         self.newest = max(created, default=None)
         self.total = total
 
-    def judge(self, run: Run, horizon: datetime | None) -> Verdict:
-        """Whether the run is known as it is; `horizon` is the time up to which everything is."""
-        if run.id in self.in_flight or run.id in self.recent:
-            known = self.in_flight[run.id] if run.id in self.in_flight else self.recent[run.id][0]
-            return "unchanged" if known == run.content_hash else "updated"
-        changed, created = last_change(run), run.time("created_at")
-        if changed is None or horizon is None:
-            return "new"
-        if changed <= horizon:
-            return "unchanged"
-        return "updated" if created is not None and created <= horizon else "new"
-
     def remember(self, run: Run, now: datetime, *, outdated: bool = False) -> None:
         """Notes the run as it will be in the warehouse, or that it will be there as it was before its last change."""
         self.forget(run.id)
@@ -115,6 +85,14 @@ class AgentState(msgspec.Struct, omit_defaults=True):
             changed, horizon = last_change(run), horizon_of(self.watermark)
             if changed is None or horizon is None or changed > horizon:
                 self.recent[run.id] = (run.content_hash, changed)
+
+    def reject(self, item: Rejected) -> bool:
+        """Remember an item that is no run; return False if it was remembered before."""
+        digest = hashlib.sha256(item.raw).hexdigest()[:16]
+        if digest in self.rejected:
+            return False
+        self.rejected.append(digest)
+        return True
 
     def forget(self, run_id: str) -> None:
         """Notes that there is nothing more to know about the run."""

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from .. import settings
-from ..errors import LlamaExtractError, NotFoundError
+from ..errors import LlamaExtractError, is_fatal
 from ..service.client import LlamaCloudClient, RunPage
+from ..service.pages import Page
+from ..service.records import Run
 from .agent_state import AgentState
-from .agent_sync import AgentRuns, first_pages
-from .events import Agent, Given, Selection
-from .warehouse_index import EmptyWarehouse
+from .agent_sync import reading_of
+from .by_id import read_item
+from .events import Agent, Selection
+from .feed import file_to_look_up
+from .look import Look
 
 
 class AgentPlan(NamedTuple):
     """What a sync would do for an agent.
 
     `runs` are those it would read: what is new or has changed, or all. `requests` is what that takes, the page of the
-    dry run included. With `at_least` there may be more, which only reading on would tell.
+    dry run and the look-ups of files included. With `at_least` there may be more, which only reading on would tell.
     """
 
     agent: str
@@ -31,53 +34,52 @@ class AgentPlan(NamedTuple):
     at_least: bool
 
 
-async def plan(
+def plan(
     client: LlamaCloudClient, selection: Selection, states: Mapping[str, Any], now: datetime
-) -> AsyncGenerator[AgentPlan, None]:
-    """The agents' parts of a sync, each told from the first page of its runs."""
-    async with AsyncExitStack() as stack:
-        async for agent, first in first_pages(client, selection, stack):
-            if isinstance(first, LlamaExtractError):
-                yield AgentPlan(agent.name, f"cannot be read: {first}", 0, 1, False)
-            else:
-                yield await _of_agent(agent, AgentState.load(states.get(agent.id, {})), selection, now, first)
+) -> Iterator[AgentPlan]:
+    """Yield the agents' parts of a sync, each told from the first page of its runs."""
+
+    def first(agent: Agent) -> tuple[Agent, RunPage | LlamaExtractError]:
+        try:
+            return agent, client.list_runs(agent.id, limit=selection.page_size, most_bytes=settings.MAX_PAGE_BYTES)
+        except LlamaExtractError as error:
+            if is_fatal(error):
+                raise
+            return agent, error
+
+    for agent, page in client.ahead(first, selection.agents):
+        if isinstance(page, LlamaExtractError):
+            yield AgentPlan(agent.name, f"cannot be read: {page}", 0, 1, False)
+        else:
+            yield _of_agent(agent, AgentState.load(states.get(agent.id, {})), selection, now, page)
 
 
-async def _of_agent(agent: Agent, state: AgentState, selection: Selection, now: datetime, first: RunPage) -> AgentPlan:
-    """Lets the sync's own code read the first page, and sees what else it asks for."""
-    service = _FirstPageOnly("dry-run")
-    runs = AgentRuns(service, selection, EmptyWarehouse(), Given(), now, agent, state)
-    found, finished = 0, False
-    try:
-        async with aclosing(runs.read(first)) as chunks:
-            async for chunk in chunks:
-                found += len(chunk.runs)
-        finished = True
-    except _EnoughError:
-        pass
-    step = max(1, len(first.items) - settings.PAGE_OVERLAP)
-    if runs.reading == "the rest":
-        left = max(0, first.total - (state.rest.offset if state.rest else 0))
+def _of_agent(agent: Agent, state: AgentState, selection: Selection, now: datetime, first: RunPage) -> AgentPlan:
+    items = [read_item(raw, "the first page", selection) for raw in first.items]
+    total = max(first.total, len(items))
+    step = max(1, len(items) - settings.PAGE_OVERLAP)
+    pages = math.ceil(max(0, total - len(items)) / step)
+    files = {file_id for item in items if isinstance(item, Run) and (file_id := file_to_look_up(item))}
+    reading = reading_of(state, selection, now)
+    if reading == "look":
+        look = Look(state, None, now)
+        page = Page(items, 0, total if first.total >= 0 else None, selection.page_size, last=total <= len(items))
+        judged = list(look.observe(page, items))
+        found = [item for item, verdict in judged if isinstance(item, Run) and verdict != "unchanged"]
+        look.conclude(page, went_back=False, problems=False)
+        if look.trusted:
+            files = {file_id for run in found if (file_id := file_to_look_up(run))}
+            requests = 1 + len(look.waiting) + _look_ups(len(files), selection)
+            return AgentPlan(
+                agent.name, "what is new or changed", len(found) + len(look.waiting), requests, not look.enough
+            )
+    if reading == "rest" and state.rest is not None:
+        left = max(0, total - state.rest.offset)
         return AgentPlan(agent.name, "the rest of an unfinished load", left, 1 + math.ceil(left / step), True)
-    if runs.reading == "all":
-        pages = math.ceil((first.total - len(first.items)) / step)
-        return AgentPlan(agent.name, "all runs", first.total, 1 + pages, False)
-    finished |= service.runs > 0
-    return AgentPlan(agent.name, "what is new or changed", found + service.runs, 1 + service.runs, not finished)
+    requests = 1 + pages + _look_ups(math.ceil(len(files) * total / max(1, len(items))), selection)
+    return AgentPlan(agent.name, "all runs", total, requests, selection.windowed)
 
 
-class _EnoughError(Exception):
-    """The sync would read another page."""
-
-
-class _FirstPageOnly(LlamaCloudClient):
-    """Stands for the service after the first page: counts the runs that are asked for by ID."""
-
-    runs = 0
-
-    async def list_runs(self, agent_id: str, **_: Any) -> RunPage:
-        raise _EnoughError
-
-    async def get_run(self, run_id: str, **_: Any) -> bytes:
-        self.runs += 1
-        raise NotFoundError(run_id)
+def _look_ups(files: int, selection: Selection) -> int:
+    """Return the requests for the records of so many files."""
+    return math.ceil(files / settings.FILES_PER_REQUEST) if selection.lookup_files else 0

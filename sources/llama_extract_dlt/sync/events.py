@@ -1,10 +1,11 @@
-"""What a sync is asked to read, and what it finds: the words that the modules which read have in common."""
+"""What a sync is asked to read, what it finds, and what it counts on the way."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -12,10 +13,12 @@ from typing import Any, Literal
 from .. import settings
 from ..service.records import Rejected, Run
 
+_logger = logging.getLogger("llama_extract_dlt")
+
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """An extraction agent: its id, its name, its project, its raw JSON and what digests that."""
+    """An extraction agent: its id, its name, its project, its raw JSON and the digest of that."""
 
     id: str
     name: str
@@ -45,7 +48,6 @@ class Selection:
     page_size: int = settings.PAGE_SIZE
     chunk_size: int | None = None
     """Runs to commit together; None for all."""
-    concurrency: int = settings.MAX_CONCURRENCY
     lookup_files: bool = True
     data_table: Callable[[str], str] = lambda _: "extraction_runs__data"
     """The table for the data of an agent's runs, by the agent's id."""
@@ -56,55 +58,45 @@ class Selection:
         return self.since is not None or self.until is not None
 
 
-@dataclass(slots=True)
-class Chunk:
-    """Runs to load together, with what else was found out on the way."""
-
-    runs: list[Run] = field(default_factory=list)
-    rejected: list[Rejected] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-    """Ids of runs and jobs that were asked for and are not there."""
-    deleted: list[tuple[str, str]] = field(default_factory=list)
-    """Ids of runs that are gone at the service, with their agents' ids."""
-    orphans: list[str] = field(default_factory=list)
-    """Ids of runs of which the warehouse has rows in child tables only."""
-    moved: dict[str, str] = field(default_factory=dict)
-    """Ids of runs that belonged to another agent when they were loaded last, with that agent's id."""
-    only_with_file: set[str] = field(default_factory=set)
-    """Ids of runs that the warehouse has but for the record of their file: worth loading if that is found."""
-    unreadable: dict[str, str] = field(default_factory=dict)
-    """What was set aside, with why: agents by id, and runs and jobs that were asked for by theirs."""
-    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    """How many runs of an agent were `new`, `updated`, `unchanged`, `deleted`, and how many `requests` it took."""
-    states: dict[str, Any] = field(default_factory=dict)
-    """What to remember of agents once all chunks up to this one are loaded; None for an agent that is no more."""
-    size: int = 0
-    """Bytes of JSON."""
-    commit: bool = False
-    """Whether what was found so far is to be loaded before more is read."""
-    last: bool = False
-    """Whether nothing comes after it."""
-
-    def add(self, other: Chunk) -> None:
-        """Takes over all that `other` has but its runs."""
-        self.rejected += other.rejected
-        self.missing += other.missing
-        self.deleted += other.deleted
-        self.orphans += other.orphans
-        self.only_with_file |= other.only_with_file
-        self.set_aside(other.unreadable)
-        self.counts += other.counts
-        self.states |= other.states
-        self.size += sum(len(item.raw) for item in other.rejected)
-
-    def set_aside(self, unreadable: Mapping[str, str]) -> None:
-        """Notes what could not be read, beside what was noted of the same thing before."""
-        for key, reason in unreadable.items():
-            self.unreadable[key] = f"{self.unreadable[key]}; {reason}" if key in self.unreadable else reason
+# ── what is found, in an order that holds: a checkpoint comes after all that it speaks of ──────────────────────────
 
 
-class Given:
-    """Which runs a sync has given already: within one load a run must stand once.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A run to load; `only_with_file` if the warehouse lacks nothing of it but the record of its file."""
+
+    run: Run
+    only_with_file: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A run that was deleted at the service."""
+
+    run_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A run of which the warehouse has rows in child tables only."""
+
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """An agent's state that is safe once all that was found before is committed; None for an agent that is no more."""
+
+    agent_id: str
+    state: Any
+
+
+Event = Found | Rejected | Gone | Orphan | Checkpoint
+
+
+class Emitted:
+    """Ids emitted by this sync; no run is emitted twice.
 
     Args:
         chunk_size: runs that are committed together; None for all.
@@ -113,21 +105,73 @@ class Given:
     def __init__(self, chunk_size: int | None = None) -> None:
         self._chunk_size = chunk_size
         self._digests: dict[int, int] = {}
-
-    def room(self) -> float:
-        """How many runs more are committed together with the last one."""
-        if self._chunk_size is None:
-            return math.inf
-        return -len(self._digests) % self._chunk_size if self._digests else self._chunk_size
-
-    def give(self, run: Run, chunk: Chunk) -> bool:
-        """Puts the run into the chunk unless it was given before; False if it was, and was another one then."""
-        key, digest = hash(run.id), hash(run.content_hash)
-        if key in self._digests:
-            return self._digests[key] == digest
-        self._digests[key] = digest
-        chunk.runs.append(run)
-        return True
+        self._runs = self._bytes = 0  # of the chunk
 
     def __contains__(self, run_id: str) -> bool:
         return hash(run_id) in self._digests
+
+    def add(self, run: Run) -> bool:
+        """Note the run as emitted; return False if it was before."""
+        if run.id in self:
+            return False
+        self._digests[hash(run.id)] = hash(run.content_hash)
+        if self.chunk_is_full:
+            self._runs = self._bytes = 0
+        weight = 4 if run.size > settings.LARGE_RUN else 1
+        self._runs, self._bytes = self._runs + 1, self._bytes + weight * run.size
+        return True
+
+    @property
+    def chunk_is_full(self) -> bool:
+        """Whether the chunk ends with the run that was emitted last."""
+        if self._chunk_size is None:
+            return False
+        return self._runs >= self._chunk_size or self._bytes >= settings.CHUNK_BYTES
+
+    def is_outdated(self, run: Run) -> bool:
+        """Return whether the run was emitted as another than it is now."""
+        return self._digests[hash(run.id)] != hash(run.content_hash)
+
+    def room(self) -> float:
+        """Return about how many runs more are committed together with the last one."""
+        if self._chunk_size is None:
+            return math.inf
+        by_bytes = self._runs * (settings.CHUNK_BYTES - self._bytes) / self._bytes if self._bytes else math.inf
+        return max(0.0, min(self._chunk_size - self._runs, by_bytes))
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a sync has counted and what it could not read, each told by the log when it is found."""
+
+    runs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """Runs of an agent that are `new`, `updated`, `unchanged`, `deleted`; and the `requests` that it took."""
+    rejected: int = 0
+    missing: list[str] = field(default_factory=list)
+    """Ids of runs and jobs that were asked for and are not there."""
+    unreadable: dict[str, str] = field(default_factory=dict)
+    """What was set aside, with why: agents by id, and runs and jobs that were asked for by theirs."""
+    names: dict[str, str] = field(default_factory=dict)
+    """The agents' names, by id."""
+    progress: dict[str, tuple[int, int | None]] = field(default_factory=dict)
+    """How far the agents' lists were read, and how long they are, by the agent's id."""
+
+    def count(self, agent_id: str, kind: str, number: int = 1) -> None:
+        """Count runs or requests of an agent."""
+        self.runs[agent_id, kind] += number
+
+    def reject(self, item: Rejected) -> None:
+        """Count an item that is no run, or one that no tables can be made of."""
+        self.rejected += 1
+        _logger.warning("set aside in extraction_runs__rejected: %s: %s", item.position, item.reason)
+
+    def miss(self, wanted: str) -> None:
+        """Note a run or job that is not there."""
+        self.missing.append(wanted)
+        _logger.warning("not found: %s", wanted)
+
+    def set_aside(self, key: str, reason: str) -> None:
+        """Note what could not be read, beside what was noted of the same thing before."""
+        name = self.names.get(key)
+        _logger.warning("could not be read: %s", reason if name is None else f"agent {name!r} ({key}): {reason}")
+        self.unreadable[key] = f"{self.unreadable[key]}; {reason}" if key in self.unreadable else reason

@@ -1,15 +1,19 @@
-"""Which runs a sync reads, and in what order: by ID, by job, then agent after agent what is new or has changed."""
+"""From agents to batches: which runs a sync reads, in what order, how far ahead, and where a chunk ends.
+
+The commit barrier is here and nowhere else. A chunk is `chunk_size` runs, or `CHUNK_BYTES`, that are committed
+together: `Emitted.room` says how much of it is left, `read_ahead` asks for no page beyond that, `batches` ends a batch
+where the chunk ends, and `one_ahead` does not ask for what comes after before the one who loads does.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -17,20 +21,21 @@ from .. import settings
 from ..errors import ConfigurationError, LlamaExtractError, NotFoundError, is_fatal
 from ..service.client import LlamaCloudClient
 from ..service.records import Rejected, Run, read_run
-from .agent_state import AgentState, without_file
-from .agent_sync import AgentRuns, Confirmed, ahead, asked_for, describe_failures, first_pages, read_item
-from .events import Agent, Chunk, Given, Selection
+from .agent_state import AgentState
+from .agent_sync import AgentSync
+from .by_id import Confirmed, asked_for, describe_failures, read_item
+from .events import Agent, Checkpoint, Emitted, Event, Found, Gone, Orphan, Selection, Tally
+from .verdict import by_index, without_file
 from .warehouse_index import Warehouse
 
-_logger = logging.getLogger(__name__)
-_R = TypeVar("_R")
+_logger = logging.getLogger("llama_extract_dlt")
 _ASKED_TOGETHER = 200  # runs read by ID that are looked up in the warehouse at once
 
 
-async def read_agents(client: LlamaCloudClient) -> tuple[list[Agent], list[Rejected]]:
-    """All agents of the project, the default ones included, and what was none."""
+def read_agents(client: LlamaCloudClient) -> tuple[list[Agent], list[Rejected]]:
+    """Return all agents of the project, the default ones included, and what was none."""
     agents, rejected = list[Agent](), list[Rejected]()
-    for raw in await client.list_agents(include_default=True):
+    for raw in client.list_agents(include_default=True):
         item = read_run(raw, "the list of agents")
         if isinstance(item, Run):
             name, project = item.text("name") or "", item.text("project_id") or ""
@@ -41,7 +46,7 @@ async def read_agents(client: LlamaCloudClient) -> tuple[list[Agent], list[Rejec
 
 
 def select_agents(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]:
-    """The agents with these ids or names. Raises ConfigurationError that lists the names there are."""
+    """Return the agents with these ids or names. Raises ConfigurationError that lists the names there are."""
     selected: dict[str, Agent] = {}
     for text in wanted:
         found = [agent for agent in agents if text in (agent.id, agent.name)]
@@ -53,12 +58,33 @@ def select_agents(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]
     return list(selected.values())
 
 
-class ChangeReader:
+@dataclass(slots=True)
+class Batch:
+    """What is turned into tables together: runs, and what was found beside them."""
+
+    runs: list[Run] = field(default_factory=list)
+    only_with_file: set[str] = field(default_factory=set)
+    """Ids of runs that are worth loading only if the record of their file is found."""
+    rejected: list[Rejected] = field(default_factory=list)
+    gone: list[Gone] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    moved: dict[str, str] = field(default_factory=dict)
+    """Ids of runs that belonged to another agent when they were loaded last, with that agent's id."""
+    states: dict[str, Any] = field(default_factory=dict)
+    """What to remember of agents once all batches up to this one are loaded; None for an agent that is no more."""
+    size: int = 0
+    """Bytes of JSON."""
+    commit: bool = False
+    """Whether what was found so far is to be loaded before more is read."""
+    last: bool = False
+    """Whether nothing comes after it."""
+
+
+class Feed:
     """Finds the runs that the warehouse does not have as they are at the service.
 
     Args:
         states: what the last sync left about each agent, by agent id.
-        holdings: what the warehouse has.
         now: the time by this machine's clock.
     """
 
@@ -67,119 +93,144 @@ class ChangeReader:
         client: LlamaCloudClient,
         selection: Selection,
         states: Mapping[str, Any],
-        holdings: Warehouse,
+        warehouse: Warehouse,
+        tally: Tally,
         now: datetime,
     ) -> None:
         self._client = client
         self._selection = selection
-        self._states = states
-        self._holdings = holdings
-        self._now = now
-        self._given = Given(selection.chunk_size)
+        self._warehouse = warehouse
+        self._tally = tally
+        self._emitted = Emitted(selection.chunk_size)
         self._scanned = False
+        self._agents = deque(
+            AgentSync(
+                client,
+                selection,
+                warehouse,
+                self._emitted,
+                tally,
+                now,
+                agent,
+                AgentState.load(states.get(agent.id, {})),
+                self.read_ahead,
+            )
+            for agent in selection.agents
+        )
 
-    async def batches(self) -> AsyncGenerator[Chunk, None]:
-        """All that is found, up to `BATCH_RUNS` runs or `BATCH_BYTES` at a time.
-
-        Requests run ahead of what is consumed, but not beyond the page in which the runs to commit together end; the
-        order does not depend on which is answered first.
-        """
-        chunk_size = self._selection.chunk_size
-        batch, given = Chunk(), 0
+    def batches(self) -> Iterator[Batch]:
+        """Yield all that is found, up to `BATCH_RUNS` runs or `BATCH_BYTES` at a time; a chunk ends with its batch."""
+        batch = Batch()
         try:
-            async with AsyncExitStack() as stack:
-                async for found in self._found(stack):
-                    for run in found.runs:
-                        # Only when there is another one, so that the last batch has runs, too.
+            for event in self._events():
+                match event:
+                    case Found(run, only_with_file):
+                        # Only when there is another run, so that a checkpoint comes with the last of its runs.
                         if batch.commit or len(batch.runs) >= settings.BATCH_RUNS or batch.size >= settings.BATCH_BYTES:
-                            yield await self._described(batch)
-                            batch = Chunk()
+                            yield self._described(batch)
+                            batch = Batch()
                         batch.runs.append(run)
                         batch.size += run.size
-                        given += 1
-                        batch.commit = chunk_size is not None and given % chunk_size == 0
-                    batch.add(found)  # with the last of its runs, since its states speak of all of them
+                        if only_with_file:
+                            batch.only_with_file.add(run.id)
+                        batch.commit = self._emitted.chunk_is_full
+                    case Rejected():
+                        batch.rejected.append(event)
+                        batch.size += len(event.raw)
+                    case Gone():
+                        batch.gone.append(event)
+                    case Orphan(run_id):
+                        batch.orphans.append(run_id)
+                    case Checkpoint(agent_id, state):
+                        batch.states[agent_id] = state
         except Exception:
             if batch.commit:  # what is there is loaded before the failure is told
-                yield await self._described(batch)
+                yield self._described(batch)
             raise
         batch.last, batch.commit = True, False
-        yield await self._described(batch)
+        yield self._described(batch)
 
-    async def _found(self, stack: AsyncExitStack) -> AsyncIterator[Chunk]:
+    def read_ahead(self) -> None:
+        """Ask for pages that will be read next, of the agent that is being read and of those after it.
+
+        This is the one place that says how far ahead: as many requests as keep all connections busy while one page is
+        read, as few bytes as fit into memory, and no run beyond the chunk.
+        """
+        most = min(2 * self._client.max_concurrency, max(1, settings.AHEAD_BYTES // settings.PAGE_BYTES))
+        room = self._emitted.room()
+        asked = [request for agent in self._agents for request in agent.requests.ahead]
+        count, runs = len(asked), sum(request.limit for request in asked if request.skip)
+        for agent in list(self._agents)[: self._client.max_concurrency]:
+            while count < most and (runs < room or not agent.requests.begun) and agent.requests.ask_ahead():
+                last = agent.requests.ahead[-1]
+                count, runs = count + 1, runs + (last.limit if last.skip else 0)
+
+    # ── what is found ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _events(self) -> Iterator[Event]:
         selection = self._selection
-        for get, ids, what in (
-            (self._client.get_run, selection.run_ids or (), "run"),
-            (self._client.get_run_by_job, selection.job_ids or (), "job"),
-        ):
-            async for chunk in self._by_id(get, ids, what, stack):
-                yield chunk
+        yield from self._by_id(self._client.get_run, selection.run_ids or (), "run")
+        yield from self._by_id(self._client.get_run_by_job, selection.job_ids or (), "job")
         unsettled = []
-        async for agent, first in first_pages(self._client, selection, stack):
-            state = AgentState.load(self._states.get(agent.id, {}))
-            runs = AgentRuns(self._client, selection, self._holdings, self._given, self._now, agent, state)
-            async for chunk in runs.read(first):
-                yield chunk
-            self._scanned |= runs.scanned
-            if runs.gone:
-                unsettled.append(runs)
-        for runs in unsettled:
-            async for chunk in runs.settle():
-                yield chunk
+        while self._agents:
+            self.read_ahead()
+            agent = self._agents[0]
+            yield from agent.read()
+            self._agents.popleft()
+            self._scanned |= agent.scanned
+            if agent.gone:
+                unsettled.append(agent)
+        for agent in unsettled:
+            yield from agent.settle()
         if selection.whole_project and self._scanned and selection.deleted_runs != "ignore":
-            async for chunk in self._vanished(stack):
-                yield chunk
+            yield from self._vanished()
         if self._scanned:
-            # What this sync has given is on its way there.
-            yield Chunk(orphans=[run_id for run_id in self._holdings.orphans if run_id not in self._given])
+            # What this sync has emitted is on its way there.
+            yield from (Orphan(run_id) for run_id in self._warehouse.orphans if run_id not in self._emitted)
 
-    async def _by_id(
-        self, get: Callable[[str], Awaitable[bytes]], ids: Sequence[str], what: str, stack: AsyncExitStack
-    ) -> AsyncIterator[Chunk]:
-        """The runs with these ids (run or job ids, as `get` takes them). No state is kept of them."""
+    def _by_id(self, get: Callable[[str], bytes], ids: Sequence[str], what: str) -> Iterator[Event]:
+        """Yield the runs with these ids (run or job ids, as `get` takes them). No state is kept of them."""
 
-        async def fetch(wanted: str) -> Run | Rejected | tuple[str, LlamaExtractError]:
+        def fetch(wanted: str) -> Run | Rejected | tuple[str, LlamaExtractError]:
             try:
-                item = read_item(await get(wanted), f"{what} {wanted}", self._selection)
+                item = read_item(get(wanted), f"{what} {wanted}", self._selection)
                 return asked_for(item, "id" if what == "run" else "job_id", wanted)
             except LlamaExtractError as error:
                 if is_fatal(error):
                     raise
                 return wanted, error
 
-        chunk, runs = Chunk(), list[Run]()
-
-        async def judged() -> Chunk:
-            known = await asyncio.to_thread(self._holdings.runs, [run.id for run in runs])
-            for run in runs:
-                verdict = run.verdict = known.judge(run)
-                if run.id not in self._given:
-                    if verdict == "incomplete":
-                        chunk.only_with_file.add(run.id)
-                    else:
-                        chunk.counts[run.agent_id, verdict] += 1
-                    if verdict != "unchanged":
-                        self._given.give(run, chunk)
-            runs.clear()
-            return chunk
-
-        async for found in ahead(fetch, ids, self._selection.concurrency, stack):
+        runs: list[Run] = []
+        for found in self._client.ahead(fetch, ids):
             if isinstance(found, Run):
-                chunk.counts[found.agent_id, "requests"] += 1
+                self._tally.count(found.agent_id, "requests")
                 runs.append(found)
             elif isinstance(found, Rejected):
-                chunk.rejected.append(found)
+                yield found
             elif isinstance(found[1], NotFoundError):
-                chunk.missing.append(found[0])
+                self._tally.miss(found[0])
             else:
-                chunk.unreadable[found[0]] = f"{what} {found[0]}: {found[1]}"
+                self._tally.set_aside(found[0], f"{what} {found[0]}: {found[1]}")
             if len(runs) >= _ASKED_TOGETHER:
-                yield await judged()
-                chunk = Chunk()
-        yield await judged()
+                yield from self._compared(runs)
+                runs.clear()
+        yield from self._compared(runs)
 
-    async def _vanished(self, stack: AsyncExitStack) -> AsyncIterator[Chunk]:
-        """Deletes the runs of agents that are no more.
+    def _compared(self, runs: Sequence[Run]) -> Iterator[Found]:
+        """Yield those of the runs that the warehouse has not as they are."""
+        index = self._warehouse.runs([run.id for run in runs])
+        for run in runs:
+            verdict = run.verdict = by_index(index, run, files=self._selection.lookup_files)
+            if run.id in self._emitted:
+                continue
+            if verdict != "incomplete":
+                self._tally.count(run.agent_id, verdict)
+            if verdict != "unchanged":
+                self._emitted.add(run)
+                yield Found(run, only_with_file=verdict == "incomplete")
+
+    def _vanished(self) -> Iterator[Event]:
+        """Delete the runs of agents that are no more.
 
         That an agent is not in the list is no proof: the key may have another project. So it must be one of this
         project's agents, and unknown when it is asked for, as must be its runs.
@@ -187,61 +238,62 @@ class ChangeReader:
         listed = {agent.id for agent in self._selection.agents}
         projects = {agent.project_id for agent in self._selection.agents}
         removes = self._selection.deleted_runs == "remove"
-        held = await asyncio.to_thread(self._holdings.agents, found_deleted=removes)
-        for agent_id, project in held.items():
+        for agent_id, project in self._warehouse.agents(found_deleted=removes).items():
             if agent_id in listed or project not in projects:
                 continue
-            yield Chunk(counts=Counter({(agent_id, "requests"): 1}))
             try:
-                await self._client.get_agent(agent_id)
+                self._tally.count(agent_id, "requests")
+                self._client.get_agent(agent_id)
                 continue
             except LlamaExtractError as error:
                 if is_fatal(error):
                     raise
                 if not isinstance(error, NotFoundError):
                     continue
-            known = await asyncio.to_thread(self._holdings.runs_of_agent, agent_id)
-            unseen, confirmed = known.unseen(found_deleted=removes), Confirmed()
-            candidates = [run_id for run_id in unseen if run_id not in self._given]
-
-            def read(raw: bytes, position: str) -> Run | Rejected:
-                return read_item(raw, position, self._selection)
-
             try:
-                async for item in confirmed.ask(self._client, read, agent_id, candidates, self._selection, stack):
-                    chunk = Chunk(counts=Counter({(agent_id, "requests"): 1}))
-                    if item is not None and item.agent_id != agent_id and self._given.give(item, chunk):
-                        chunk.counts[item.agent_id, "updated"] += 1
-                    yield chunk
+                yield from self._vanished_runs(agent_id, removes)
             except LlamaExtractError as error:
                 if is_fatal(error):
                     raise
-                yield Chunk(unreadable={agent_id: str(error)})
-                continue
-            if confirmed.alive:
-                reason = f"the agent is not there, but its run {confirmed.alive[0]} is: nothing was taken for deleted"
-                yield Chunk(unreadable={agent_id: reason})
-                continue
-            chunk = Chunk(deleted=[(run_id, agent_id) for run_id in confirmed.gone])
-            if confirmed.failed:
-                chunk.unreadable[agent_id] = describe_failures(confirmed.failed, "whose agent is not there")
-            chunk.counts[agent_id, "deleted"] = len(chunk.deleted)
-            if len(confirmed.gone) == len(candidates):
-                chunk.states[agent_id] = None
-            yield chunk
+                self._tally.set_aside(agent_id, str(error))
 
-    async def _described(self, batch: Chunk) -> Chunk:
-        """The batch with what else must be known to write it: its runs' former agents, and the records of their files.
+    def _vanished_runs(self, agent_id: str, removes: bool) -> Iterator[Event]:
+        """Delete the runs of an agent that is unknown, as far as they are gone when they are asked for by their ID."""
+        unseen, confirmed = self._warehouse.runs_of_agent(agent_id).unseen(found_deleted=removes), Confirmed()
+        candidates = [run_id for run_id in unseen if run_id not in self._emitted]
+
+        def read(raw: bytes, position: str) -> Run | Rejected:
+            return read_item(raw, position, self._selection)
+
+        for item in confirmed.ask(self._client, read, agent_id, candidates):
+            self._tally.count(agent_id, "requests")
+            if item is not None and item.agent_id != agent_id and self._emitted.add(item):
+                self._tally.count(item.agent_id, "updated")
+                yield Found(item)
+        if confirmed.alive:
+            reason = f"the agent is not there, but its run {confirmed.alive[0]} is: nothing was taken for deleted"
+            self._tally.set_aside(agent_id, reason)
+            return
+        if confirmed.failed:
+            self._tally.set_aside(agent_id, describe_failures(confirmed.failed, "whose agent is not there"))
+        self._tally.count(agent_id, "deleted", len(confirmed.gone))
+        yield from (Gone(run_id, agent_id) for run_id in confirmed.gone)
+        if len(confirmed.gone) == len(candidates):
+            yield Checkpoint(agent_id, None)
+
+    # ── what else must be known to write runs ─────────────────────────────────────────────────────────────────────
+
+    def _described(self, batch: Batch) -> Batch:
+        """Return the batch with its runs' former agents, and the records of their files.
 
         Runs that have a `file_id` but no `file` (which is deprecated) get that file's record. Where there is none, the
         hash says so; a run that is only there for its file is left out then.
         """
         nameless: dict[str, list[Run]] = {}
         for run in batch.runs:
-            file_id = run.text("file_id")
-            if file_id and bytes(run.fields.get("file", b"null")) == b"null":
+            if file_id := file_to_look_up(run):
                 nameless.setdefault(file_id, []).append(run)
-        records = await self._file_records(list(nameless)) if self._selection.lookup_files and nameless else {}
+        records = self._file_records(list(nameless)) if self._selection.lookup_files and nameless else {}
         for file_id, runs in nameless.items():
             record = records.get(file_id)
             for run in runs:
@@ -251,25 +303,25 @@ class ChangeReader:
                     run.fields["file"] = msgspec.Raw(record)
         kept = []
         for run in batch.runs:
+            found = run.id not in batch.only_with_file or (run.text("file_id") or "") in records
             if run.id in batch.only_with_file:
-                found = records.get(run.text("file_id") or "") is not None
-                batch.counts[run.agent_id, "updated" if found else "unchanged"] += 1
-                if not found:
-                    continue
-            kept.append(run)
+                self._tally.count(run.agent_id, "updated" if found else "unchanged")
+            if found:
+                kept.append(run)
         batch.runs = kept
-        if kept:
-            agents = await asyncio.to_thread(self._holdings.agents_of, [run.id for run in kept])
-            batch.moved = {run.id: agents[run.id] for run in kept if agents.get(run.id, run.agent_id) != run.agent_id}
+        agents = self._warehouse.agents_of([run.id for run in kept]) if kept else {}
+        batch.moved = {run.id: agents[run.id] for run in kept if agents.get(run.id, run.agent_id) != run.agent_id}
+        for item in batch.rejected:
+            self._tally.reject(item)
         return batch
 
-    async def _file_records(self, file_ids: Sequence[str]) -> dict[str, bytes]:
-        """The records of files by their id, as far as they can be had: without them runs are still worth loading."""
+    def _file_records(self, file_ids: Sequence[str]) -> dict[str, bytes]:
+        """Return the records of files by their id, as far as they can be had: without them runs are worth loading."""
         found: dict[str, bytes] = {}
         for start in range(0, len(file_ids), settings.FILES_PER_REQUEST):
             asked = file_ids[start : start + settings.FILES_PER_REQUEST]
             try:
-                records = await self._client.list_files(asked)
+                records = self._client.list_files(asked)
             except LlamaExtractError as error:  # the endpoint is a beta
                 if is_fatal(error):
                     raise
@@ -284,43 +336,43 @@ class ChangeReader:
         return found
 
 
-async def read_ahead(
-    batches: AsyncIterator[Chunk], read: Callable[[Chunk], _R]
-) -> AsyncGenerator[tuple[Chunk, _R], None]:
-    """Batches with what `read` makes of them in a thread, while one is written and the next but one is fetched.
+def file_to_look_up(run: Run) -> str | None:
+    """Return the id of the file whose record the run lacks; None if it has one, or names none."""
+    return run.text("file_id") if bytes(run.fields.get("file", b"null")) == b"null" else None
 
-    After a batch that is to be committed nothing is fetched before somebody asks for the next.
+
+class _Step(Protocol):
+    @property
+    def commit(self) -> bool: ...
+
+
+_S = TypeVar("_S", bound=_Step)
+
+
+def one_ahead(steps: Iterator[_S], end: Callable[[], object]) -> Generator[_S, None, None]:
+    """Yield steps, each made in a thread while the one before is used; after one to commit, only when it is asked for.
+
+    `end` is called before the thread is waited for: it must make a step that is under way fail.
     """
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Queue[tuple[Chunk, asyncio.Future[_R]] | Exception | None] = asyncio.Queue()
-    room = asyncio.Semaphore(1)  # for what is read and not yet taken
-    go_on = asyncio.Event()
-
-    async def fill(reader: ThreadPoolExecutor) -> None:
-        try:
-            async for batch in batches:
-                await room.acquire()
-                ready.put_nowait((batch, loop.run_in_executor(reader, read, batch)))
-                if batch.commit:
-                    await go_on.wait()
-                    go_on.clear()
-        except Exception as error:
-            ready.put_nowait(error)
-        else:
-            ready.put_nowait(None)
-
     with ThreadPoolExecutor(1, "llama-extract-read") as reader:
-        task = asyncio.ensure_future(fill(reader))
         try:
-            while (item := await ready.get()) is not None:
-                if isinstance(item, Exception):
-                    raise item
-                batch, result = item
-                done = await result
-                room.release()
-                yield batch, done
-                if batch.commit:
-                    go_on.set()
+            ahead = reader.submit(next, steps, None)
+            while (step := _result(ahead)) is not None:
+                commit = step.commit
+                if not commit:
+                    ahead = reader.submit(next, steps, None)
+                yield step
+                del step
+                if commit:
+                    ahead = reader.submit(next, steps, None)
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            end()
+
+
+def _result(answer: Future[_S | None]) -> _S | None:
+    while True:
+        try:
+            return answer.result(timeout=0.5)
+        except TimeoutError:  # now and then awake: a thread that only waits may never see the signal to stop
+            if answer.done():
+                raise
