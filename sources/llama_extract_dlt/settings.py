@@ -101,11 +101,11 @@ CHUNK_SIZE = 5000
 
 CHUNK_BYTES = 128 * 1024 * 1024
 """JSON bytes that are committed at a time, whichever is reached first: a warehouse needs memory for them, DuckDB
-several times over. 5,000 usual runs are 100 MB."""
+several times over. 5,000 usual runs have 100 MB."""
 
 LARGE_RUN = 512 * 1024
-"""A run of more bytes counts four times in `CHUNK_BYTES`: its values are large, too, and DuckDB works on up to 2,048 rows
-at once, however large these are."""
+"""A run of more bytes counts four times in `CHUNK_BYTES`: its values are large, too, and DuckDB works on 2,048 rows
+at once, however large they are."""
 
 MAX_TABLE_NAME = 200
 """Bytes of a table's name: files are named after it, which may have 255 with what dlt adds. A run whose data would need

@@ -1,0 +1,65 @@
+"""A dataset that the version before has loaded is loaded on, without a refresh.
+
+`data/loaded_by_the_version_before.zip` is such a dataset, exported from DuckDB: 24 runs of the emulator with seed 7,
+loaded by the source as it was before it was divided into rooms.
+"""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from llama_cloud_emulator import Emulator
+from test_promises import assert_true
+from test_sync import deleted
+from warehouse import Warehouse
+
+EXPORT = Path(__file__).parent / "data" / "loaded_by_the_version_before.zip"
+
+
+@pytest.fixture
+def cloud() -> Iterator[Emulator]:
+    with Emulator(runs=24, seed=7) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def house(cloud: Emulator, tmp_path: Path) -> Iterator[Warehouse]:
+    path, export = tmp_path / "warehouse.duckdb", tmp_path / "export"
+    with zipfile.ZipFile(EXPORT) as archive:
+        archive.extractall(export)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute((export / "schema.sql").read_text())
+        for file in export.glob("*.parquet"):
+            dataset = "llama_extract_staging" if "llama_extract_staging_" in file.stem else "llama_extract"
+            table = file.stem.removeprefix(f"{dataset}_")
+            connection.execute(f"insert into {dataset}.\"{table}\" by name select * from '{file}'")
+    house = Warehouse(cloud, path)
+    yield house
+    house.close()
+
+
+def test_what_the_version_before_remembered_still_holds(cloud: Emulator, house: Warehouse) -> None:
+    counts = house.load(full_scan_every=0, lookup_files=False)  # else one is due a week later
+    assert not any(counts["runs"][kind] for kind in ("new", "updated", "deleted", "rejected", "missing"))
+    assert counts["requests"] == 1 + len(counts["agents"])  # a page each, no full scan
+
+
+def test_what_has_changed_since_the_version_before_is_loaded(cloud: Emulator, house: Warehouse) -> None:
+    agent = cloud.agents()[0]["id"]
+    new = cloud.add_run(agent)["id"]
+    edited, gone = [run["id"] for run in cloud.runs() if run["status"] == "SUCCESS" and run["id"] != new][:2]
+    cloud.edit_run(edited, True, data={"total": 1.5, "line_items": [{"description": "after the upgrade"}]})
+    cloud.delete_run(gone)
+    assert house.load(full_scan_every=0, lookup_files=False)["runs"]["new"] == 1
+    house.load(full_scan=True, lookup_files=False)
+    assert deleted(house) == {gone}
+    assert_true(house)
+
+
+def test_a_full_scan_finds_what_the_version_before_wrote_unchanged(cloud: Emulator, house: Warehouse) -> None:
+    counts = house.load(full_scan=True, lookup_files=False)
+    assert (counts["runs"]["unchanged"], counts["runs"]["updated"]) == (len(cloud.runs()), 0)
+    assert_true(house)
