@@ -389,7 +389,7 @@ def test_names_in_the_account_of_the_sync_are_in_the_code() -> None:
     (picture,) = examples("mermaid", page)
     steps = set(re.findall(r"\b_\w+", picture.text))
     assert len(steps) > 3
-    assert steps <= set(vars(agent_sync.AgentRuns))
+    assert steps <= set(vars(agent_sync.AgentSync))
     assert [key.strip("`") for key, _ in rows_of(page, "What is remembered")] == list(AgentState.__struct_fields__)
     choices = get_args(get_type_hints(llama_extract)["deleted_runs"])
     assert [re.findall(r'"(\w+)"', choice)[0] for choice, _ in rows_of(page, "Deletions")] == list(choices)

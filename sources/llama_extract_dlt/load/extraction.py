@@ -24,7 +24,8 @@ from ..service.budget import RequestBudget
 from ..service.client import LlamaCloudClient
 from ..sync.dry_run import AgentPlan, plan
 from ..sync.events import Agent, Selection, Tally
-from ..sync.feed import Batch, Feed, one_ahead, read_agents, select_agents
+from ..sync.feed import Batch, Feed, one_ahead
+from ..sync.lookups import read_agents, select_agents
 from ..tables.build import without_nul
 from ..tables.contract import LoadTable, agent_table
 from ..tables.parse import give_back_memory
@@ -116,6 +117,7 @@ class Extraction:
         self._agents: list[Agent] | None = None
         self._listing, self._building = threading.Lock(), threading.Lock()
         self._batches: Generator[Tables, None, None] | None = None
+        self._feed: Feed | None = None
 
     @property
     def goes_on(self) -> bool:
@@ -222,7 +224,7 @@ class Extraction:
 
     def _steps(self, client: LlamaCloudClient, states: Mapping[str, Any], told: dict[str, str]) -> Iterator[Tables]:
         """Yield batches with their tables, in a thread of their own."""
-        feed = Feed(client, self._selected(client), states, self._holdings, self._tally, self._now)
+        self._feed = feed = Feed(client, self._selected(client), states, self._holdings, self._tally, self._now)
         for batch in feed.batches():
             yield self._tables(batch, told)
 

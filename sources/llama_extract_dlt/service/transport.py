@@ -205,8 +205,9 @@ class Transport:
                 after = f"; gave up after {tries} tries and {waited:.0f} s of waiting" if tries > 1 else ""
                 raise self.failures.error(path, failure, after)
             if failure.asked and failure.asked > left:
-                rest = f"more than the {left:.0f} s left of max_wait ({self._max_wait:.0f} s)"
-                raise self.failures.error(path, failure, f"; it asked to wait {failure.asked:.0f} s, {rest}")
+                rest = f"{left:.0f} s left of max_wait ({self._max_wait:.0f} s)"
+                after = f"; it asked to wait {failure.asked:.0f} s, more than the {rest}"
+                raise self.failures.error(path, failure, after)
             highest = min(settings.BACKOFF_MAX, settings.BACKOFF_FIRST * 2.0 ** min(tries - 1, 32))
             # The tries of a request that meets the rate limit must together outlast the minute that the
             # service counts by, so there chance takes no more than half.

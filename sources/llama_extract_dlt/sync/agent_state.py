@@ -1,16 +1,20 @@
-"""What is remembered of an agent's runs between two syncs."""
+"""What is remembered of an agent's runs between two syncs, and how its list is to be read."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from .. import settings
 from ..service.records import FINAL, IN_FLIGHT, Rejected, Run
+from .events import Selection
+
+Reading = Literal["look", "rest", "scan", "window"]
+"""How an agent's list is read."""
 
 
 class ResumePoint(msgspec.Struct, omit_defaults=True):
@@ -48,24 +52,24 @@ class AgentState(msgspec.Struct, omit_defaults=True):
 
     @classmethod
     def load(cls, stored: Any) -> AgentState:
-        """The state as dlt's state has it."""
+        """Return the state that dlt's state has."""
         return msgspec.convert(stored, cls)
 
     def dump(self) -> Any:
-        """The state for dlt's state: JSON values only."""
+        """Return the state for dlt's state: JSON values only."""
         return msgspec.to_builtins(self)
 
     def copy(self) -> AgentState:
-        """A state that can be changed by itself."""
+        """Return a state that can be changed by itself."""
         return msgspec.structs.replace(
             self, recent=dict(self.recent), in_flight=dict(self.in_flight), rejected=list(self.rejected)
         )
 
     def begin(self, first: Iterable[Run | Rejected], total: int, now: datetime) -> None:
-        """Raises the watermark to what the first page shows: all that changed up to then will be in this reading.
+        """Raise the watermark to what the first page shows: all that changed up to then will be in this reading.
 
-        What was read later may be younger, but then other runs of that age may have come in behind the reading.
-        Times in the future are no guide.
+        Only the first page raises it: runs that change while we page may stand on pages already read. Times in the
+        future are no guide.
         """
         runs = [run for run in first if isinstance(run, Run)]
         changes = [moment for run in runs if (moment := last_change(run)) is not None and moment <= now]
@@ -75,7 +79,7 @@ class AgentState(msgspec.Struct, omit_defaults=True):
         self.total = total
 
     def remember(self, run: Run, now: datetime, *, outdated: bool = False) -> None:
-        """Notes the run as it will be in the warehouse, or that it will be there as it was before its last change."""
+        """Note the run as it will be in the warehouse, or that it will be there as it was before its last change."""
         self.forget(run.id)
         if outdated:
             self.in_flight[run.id] = ""
@@ -94,13 +98,28 @@ class AgentState(msgspec.Struct, omit_defaults=True):
         self.rejected.append(digest)
         return True
 
+    def read_again(self, run_ids: Iterable[str]) -> None:
+        """Remember runs as those in flight: the next sync reads them again."""
+        for run_id in run_ids:
+            self.forget(run_id)
+            self.in_flight[run_id] = ""
+
+    def given_up(self, new: AgentState) -> AgentState:
+        """Return what stays of this state when a reading was given up that had come to `new`: all is read again."""
+        kept = self.copy()
+        kept.in_flight |= new.in_flight
+        kept.rejected = new.rejected
+        kept.rest = kept.full_scan_at = None
+        kept.data_tables = kept.data_tables or new.data_tables
+        return kept
+
     def forget(self, run_id: str) -> None:
-        """Notes that there is nothing more to know about the run."""
+        """Note that there is nothing more to know about the run."""
         self.in_flight.pop(run_id, None)
         self.recent.pop(run_id, None)
 
     def prune(self) -> None:
-        """Lets go of what the watermark covers by now."""
+        """Let go of what the watermark covers by now."""
         horizon = horizon_of(self.watermark)
         self.recent = {
             run_id: (known, changed)
@@ -111,19 +130,36 @@ class AgentState(msgspec.Struct, omit_defaults=True):
 
 
 def horizon_of(watermark: datetime | None) -> datetime | None:
-    """The time up to which everything is known; what changed later is looked at again."""
+    """Return the time up to which everything is known; what changed later is looked at again."""
     return watermark - timedelta(seconds=settings.LAG) if watermark else None
 
 
 def last_change(run: Run) -> datetime | None:
-    """When the run last changed: `updated_at`, or `created_at` if that is missing or later."""
+    """Return when the run last changed: `updated_at`, or `created_at` if that is missing or later."""
     return max((moment for name in ("updated_at", "created_at") if (moment := run.time(name))), default=None)
 
 
 def is_in_flight(run: Run, now: datetime) -> bool:
-    """Whether the run will change by itself."""
+    """Return whether the run will change by itself."""
     status = run.text("status")
     if status in IN_FLIGHT or status in FINAL:
         return status in IN_FLIGHT
     changed = last_change(run)
     return changed is not None and now - changed < timedelta(days=settings.UNKNOWN_STATUS_DAYS)
+
+
+def reading_of(state: AgentState, selection: Selection, now: datetime) -> Reading:
+    """Return how an agent's list is read: by a window, the rest of an unfinished reading, a scan, or a look."""
+    if selection.windowed:
+        return "window"
+    if state.rest is not None and not selection.full_scan and not moves(state, selection):
+        return "rest"
+    last, days = state.full_scan_at, selection.full_scan_every
+    # A time to come is that of a clock that was wrong.
+    due = last is None or last > now or bool(days and now - last >= timedelta(days=days))
+    return "scan" if selection.full_scan or moves(state, selection) or due else "look"
+
+
+def moves(state: AgentState, selection: Selection) -> bool:
+    """Return whether the runs are in the warehouse in other tables than they should be."""
+    return state != AgentState() and state.data_tables != selection.data_tables

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
-from typing import Literal
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from datetime import datetime
 
 import msgspec
 
 from .. import settings
 from ..errors import InvalidRequestError, LlamaExtractError, is_fatal, refuses
-from ..service.client import LlamaCloudClient, RunPage
+from ..service.client import RunPage
 from ..service.pages import Item, Page, PageRequests
 from ..service.records import Rejected, Run
 from ..service.run_list import RunList, item_key
-from .agent_state import AgentState, ResumePoint, horizon_of
-from .by_id import Confirmed, describe_failures, fetch_run, read_item
-from .events import Agent, Checkpoint, Emitted, Event, Found, Gone, Selection, Tally
+from .agent_state import AgentState, ResumePoint, horizon_of, moves, reading_of
+from .events import Agent, Checkpoint, Context, Event, Found, Gone
 from .look import Look, Order
+from .lookups import Confirmed, describe_failures, fetch_run, read_item
 from .verdict import Verdict, by_index, by_state
-from .warehouse_index import RunIndex, Warehouse
-
-Reading = Literal["look", "rest", "scan", "window"]
+from .warehouse_index import RunIndex
 
 
 class AgentSync:
@@ -34,41 +31,24 @@ class AgentSync:
         gone: runs that the list left out: `settle` finds out whether they are deleted.
     """
 
-    def __init__(
-        self,
-        client: LlamaCloudClient,
-        selection: Selection,
-        warehouse: Warehouse,
-        emitted: Emitted,
-        tally: Tally,
-        now: datetime,
-        agent: Agent,
-        state: AgentState,
-        read_ahead: Callable[[], object],
-    ) -> None:
+    def __init__(self, context: Context, agent: Agent, state: AgentState) -> None:
+        self.agent = agent
         self.state = state
         self.scanned = False
         self.gone: list[str] = []
-        self._client = client
-        self._selection = selection
-        self._warehouse = warehouse
-        self._emitted = emitted
-        self._tally = tally
-        self._now = now
-        self._agent = agent
-        self._read_ahead = read_ahead
+        self._context = context
         self._index = RunIndex()
         self._changed: list[str] = []  # runs that changed while the list was read
         self._trusted = True
         self._gave_up = False
         self.requests = PageRequests(
-            client,
+            context.client,
             agent.id,
             f"agent {agent.name!r}",
-            selection.page_size,
+            context.selection.page_size,
             read=self._item,
-            on_request=lambda: tally.count(agent.id, "requests"),
-            whole=reading_of(state, selection, now) in ("scan", "window"),
+            on_request=lambda: context.tally.count(agent.id, "requests"),
+            whole=reading_of(state, context.selection, context.now) in ("scan", "window"),
         )
 
     def read(self) -> Iterator[Event]:
@@ -84,14 +64,14 @@ class AgentSync:
         except LlamaExtractError as error:
             if is_fatal(error):
                 raise
-            self._tally.set_aside(self._agent.id, str(error))
+            self._context.tally.set_aside(self.agent.id, str(error))
 
     def _read(self, first: RunPage | LlamaExtractError) -> Iterator[Event]:
-        reading = reading_of(self.state, self._selection, self._now)
+        reading = reading_of(self.state, self._context.selection, self._context.now)
         if reading == "window":
             yield from self._window()
             return
-        if moves(self.state, self._selection):
+        if moves(self.state, self._context.selection):
             # Part of the runs will be in other tables: until all are, whatever is set then counts as another setting.
             yield self._checkpoint(msgspec.structs.replace(self.state, data_tables=""))
         if self.state.rest is not None and reading == "rest":
@@ -101,7 +81,7 @@ class AgentSync:
             yield from self._scan(resume) if resume.until is None else self._look(resume)
             if self._gave_up:
                 return
-            reading = reading_of(self.state, self._selection, self._now)
+            reading = reading_of(self.state, self._context.selection, self._context.now)
             self.requests.reuse(first)
         if self._trusted and reading == "look":
             yield from self._look(None)
@@ -118,11 +98,11 @@ class AgentSync:
         It is not remembered: the look that follows sees it again.
         """
         for place, raw in enumerate(first.items if isinstance(first, RunPage) else ()):
-            item = self._item(raw, f"agent {self._agent.name!r}, run list at offset {place}")
+            item = self._item(raw, f"agent {self.agent.name!r}, run list at offset {place}")
             if isinstance(item, Run):
                 verdict = by_state(self.state, item, horizon_of(self.state.watermark))
-                if verdict != "unchanged" and self._emitted.add(item):
-                    self._tally.count(self._agent.id, verdict)
+                if verdict != "unchanged" and self._context.emitted.add(item):
+                    self._context.tally.count(self.agent.id, verdict)
                     yield Found(item)
 
     # ── the newest runs ───────────────────────────────────────────────────────────────────────────────────────
@@ -132,10 +112,10 @@ class AgentSync:
 
         `_trusted` is False afterwards if the pages do not bear out what a look relies on; then all must be read.
         """
-        look = Look(self.state, resume, self._now)
+        look = Look(self.state, resume, self._context.now)
         new = look.new
         self.requests.whole = look.horizon is None
-        run_list = RunList(self.requests, self._read_ahead)
+        run_list = RunList(self.requests, self._context.read_ahead)
         pages = self._pages(run_list, resume)
         page = None
         for page, items in pages:
@@ -143,11 +123,11 @@ class AgentSync:
                 if isinstance(item, Rejected):
                     yield item
                 else:
-                    look.unchanged += verdict == "unchanged" and item.id not in self._emitted
+                    look.unchanged += verdict == "unchanged" and item.id not in self._context.emitted
                     yield from self._take(item, verdict, new)
             look.conclude(page, went_back=run_list.went_back, problems=bool(run_list.problems))
             if look.trusted and not look.done:
-                yield self._checkpoint(self._unfinished(new, page, look.order, look.until))
+                yield self._unfinished(new, page, look.order, look.until)
             if look.enough:
                 break
         pages.close()
@@ -159,7 +139,7 @@ class AgentSync:
             if page is not None and page.total is not None:
                 new.total = page.total
             yield from self._in_flight(list(look.waiting), new)
-        self._tally.count(self._agent.id, "unchanged", look.unchanged)
+        self._context.tally.count(self.agent.id, "unchanged", look.unchanged)
         yield self._remember(new)
 
     def _in_flight(self, ids: Sequence[str], new: AgentState) -> Iterator[Event]:
@@ -168,12 +148,12 @@ class AgentSync:
         One that cannot be read stays in flight and is reported.
         """
         missing, failed = list[str](), dict[str, LlamaExtractError]()
-        for run_id, item in self._client.ahead(self._fetch, ids):
-            self._tally.count(self._agent.id, "requests")
+        for run_id, item in self._context.client.ahead(self._fetch, ids):
+            self._context.tally.count(self.agent.id, "requests")
             if isinstance(item, Run):
                 verdict = by_state(self.state, item, None)
-                if verdict == "unchanged" and item.id not in self._emitted:
-                    self._tally.count(self._agent.id, verdict)
+                if verdict == "unchanged" and item.id not in self._context.emitted:
+                    self._context.tally.count(self.agent.id, verdict)
                 yield from self._take(item, verdict, new)
             elif isinstance(item, Rejected):
                 if new.reject(item):
@@ -183,38 +163,42 @@ class AgentSync:
             else:
                 failed[run_id] = item
         if failed:
-            self._tally.set_aside(self._agent.id, describe_failures(failed, "in flight"))
+            self._context.tally.set_aside(self.agent.id, describe_failures(failed, "in flight"))
         if missing:
             self._check_list()
             # Asked twice: one wrong answer is not to delete a run.
-            again = list(self._client.ahead(self._fetch, missing))
-            self._tally.count(self._agent.id, "requests", len(again))
+            again = list(self._context.client.ahead(self._fetch, missing))
+            self._context.tally.count(self.agent.id, "requests", len(again))
             yield from self._delete([run_id for run_id, item in again if item is None], new)
 
     def _fetch(self, run_id: str) -> tuple[str, Item | LlamaExtractError | None]:
-        return run_id, fetch_run(self._client, run_id, self._item)
+        return run_id, fetch_run(self._context.client, run_id, self._item)
 
     def _check_list(self) -> None:
         """Raise if the service does not show the agent's runs: then it does not show the single ones either."""
-        self._tally.count(self._agent.id, "requests")
-        self._client.list_runs(self._agent.id, skip=0, limit=1)
+        self._context.tally.count(self.agent.id, "requests")
+        self._context.client.list_runs(self.agent.id, skip=0, limit=1)
 
     # ── all runs ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _scan(self, resume: ResumePoint | None) -> Iterator[Event]:
         """Read all runs, or all from where an earlier scan stopped, and compare them with the warehouse."""
         old = self.state
-        new = old.copy() if resume else AgentState(rejected=list(old.rejected), data_tables=self._selection.data_tables)
-        self._warehouse.inspect()
-        self._index = self._warehouse.runs_of_agent(self._agent.id)
+        new = (
+            old.copy()
+            if resume
+            else AgentState(rejected=list(old.rejected), data_tables=self._context.selection.data_tables)
+        )
+        self._context.warehouse.inspect()
+        self._index = self._context.warehouse.runs_of_agent(self.agent.id)
         self.requests.whole = True
-        run_list, order = RunList(self.requests, self._read_ahead), Order()
+        run_list, order = RunList(self.requests, self._context.read_ahead), Order()
         waiting = dict.fromkeys(old.in_flight)
-        resumable = resume is not None or old.full_scan_at is None or moves(old, self._selection)
+        resumable = resume is not None or old.full_scan_at is None or moves(old, self._context.selection)
         begun = resume is not None
         for page, items in self._pages(run_list, resume):
             if not begun:
-                new.begin(page.items, page.total or 0, self._now)
+                new.begin(page.items, page.total or 0, self._context.now)
                 begun = True
             for item in items:
                 if isinstance(item, Rejected):
@@ -225,17 +209,17 @@ class AgentSync:
                     waiting.pop(item.id, None)
                     yield from self._compare(item, new)
             if resumable and not page.last and not run_list.problems:
-                yield self._checkpoint(self._unfinished(new, page, order, None))
+                yield self._unfinished(new, page, order, None)
         if run_list.problems:
             yield self._incomplete(run_list.problems, new)
             return
         self.scanned = True
         if run_list.doubtful and resume is None:
             new.total = run_list.found
-        unseen = self._index.unseen(found_deleted=self._selection.deleted_runs == "remove")
+        unseen = self._index.unseen(found_deleted=self._context.selection.deleted_runs == "remove")
         self.gone = [] if resume else list(dict.fromkeys([*unseen, *waiting]))
         # What the list left out is asked for when all agents have been read; until then the scan is not done.
-        new.rest, new.full_scan_at = None, old.full_scan_at if self.gone else self._now
+        new.rest, new.full_scan_at = None, old.full_scan_at if self.gone else self._context.now
         for run_id in self.gone:
             if run_id in old.in_flight:
                 new.in_flight[run_id] = old.in_flight[run_id]
@@ -247,13 +231,13 @@ class AgentSync:
         It belongs to the end of a sync, when the runs that have moved to other agents have been read.
         """
         new = self.state.copy()
-        new.full_scan_at = self._now
+        new.full_scan_at = self._context.now
         confirmed = Confirmed()
         try:
-            candidates = [run_id for run_id in self.gone if run_id not in self._emitted]
-            for item in confirmed.ask(self._client, self._item, self._agent.id, candidates):
-                self._tally.count(self._agent.id, "requests")
-                if item is not None and item.agent_id != self._agent.id:
+            candidates = [run_id for run_id in self.gone if run_id not in self._context.emitted]
+            for item in confirmed.ask(self._context.client, self._item, self.agent.id, candidates):
+                self._context.tally.count(self.agent.id, "requests")
+                if item is not None and item.agent_id != self.agent.id:
                     yield from self._take(item, "updated", new)
                 elif item is not None:  # it was read anyhow
                     yield from self._compare(item, new, count=False)
@@ -262,22 +246,22 @@ class AgentSync:
         except LlamaExtractError as error:
             if is_fatal(error):
                 raise
-            self._tally.set_aside(self._agent.id, str(error))
+            self._context.tally.set_aside(self.agent.id, str(error))
             return
         if confirmed.alive:
             yield self._incomplete([confirmed.doubt()], new)
             return
         if confirmed.failed:
             reason = describe_failures(confirmed.failed, "that its list leaves out")
-            self._tally.set_aside(self._agent.id, reason)
+            self._context.tally.set_aside(self.agent.id, reason)
         yield from self._delete(confirmed.gone, new)
         yield self._remember(new)
 
     def _window(self) -> Iterator[Event]:
         """Read all runs, and take those that changed within the window. Nothing is remembered."""
-        since, until = self._selection.since, self._selection.until
-        self._index = self._warehouse.runs_of_agent(self._agent.id)
-        run_list = RunList(self.requests, self._read_ahead)
+        since, until = self._context.selection.since, self._context.selection.until
+        self._index = self._context.warehouse.runs_of_agent(self.agent.id)
+        run_list = RunList(self.requests, self._context.read_ahead)
         for _, items in self._pages(run_list, None):
             forgotten = AgentState()
             for item in items:
@@ -288,12 +272,12 @@ class AgentSync:
                 if changed and (since is None or changed >= since) and (until is None or changed < until):
                     yield from self._compare(item, forgotten)
         if run_list.problems:
-            self._tally.set_aside(self._agent.id, "; ".join(run_list.problems))
+            self._context.tally.set_aside(self.agent.id, "; ".join(run_list.problems))
 
     # ── pages and runs ────────────────────────────────────────────────────────────────────────────────────────
 
     def _item(self, raw: bytes, position: str) -> Item:
-        return read_item(raw, position, self._selection)
+        return read_item(raw, position, self._context.selection)
 
     def _pages(self, run_list: RunList, resume: ResumePoint | None) -> Generator[tuple[Page, list[Item]], None, None]:
         """Yield pages, each with those of its items that were on none before.
@@ -317,86 +301,56 @@ class AgentSync:
                 elif seen[key] != digest and isinstance(item, Run):
                     self._changed.append(item.id)
                 seen[key] = digest
-            self._tally.progress[self._agent.id] = page.end, page.total
+            self._context.tally.read[self.agent.id] = page.end
             yield page, fresh
 
     def _compare(self, run: Run, new: AgentState, *, count: bool = True) -> Iterator[Event]:
         """Take the run as the warehouse lacks it; `count` says whether it counts where it is unchanged."""
         self._index.see(run.id)
-        verdict = by_index(self._index, run, files=self._selection.lookup_files)
-        if count and verdict == "unchanged" and run.id not in self._emitted:
-            self._tally.count(self._agent.id, verdict)
+        verdict = by_index(self._index, run, files=self._context.selection.lookup_files)
+        if count and verdict == "unchanged" and run.id not in self._context.emitted:
+            self._context.tally.count(self.agent.id, verdict)
         yield from self._take(run, verdict, new)
 
     def _take(self, run: Run, verdict: Verdict, new: AgentState) -> Iterator[Event]:
         """Emit and count the run unless it is unchanged or was emitted before, and remember it."""
         run.verdict, outdated = verdict, False
         if verdict != "unchanged":
-            if self._emitted.add(run):
+            if self._context.emitted.add(run):
                 if verdict != "incomplete":  # which is counted when its file has been looked up
-                    self._tally.count(self._agent.id, verdict)
+                    self._context.tally.count(self.agent.id, verdict)
                 yield Found(run, only_with_file=verdict == "incomplete")
             else:
-                outdated = self._emitted.is_outdated(run)
-        new.remember(run, self._now, outdated=outdated)
+                outdated = self._context.emitted.is_outdated(run)
+        new.remember(run, self._context.now, outdated=outdated)
 
     def _delete(self, gone: Iterable[str], new: AgentState) -> Iterator[Event]:
         for run_id in gone:
             new.forget(run_id)
-            if self._selection.deleted_runs != "ignore":
-                self._tally.count(self._agent.id, "deleted")
-                yield Gone(run_id, self._agent.id)
+            if self._context.selection.deleted_runs != "ignore":
+                self._context.tally.count(self.agent.id, "deleted")
+                yield Gone(run_id, self.agent.id)
 
     # ── states ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _checkpoint(self, state: AgentState) -> Checkpoint:
-        return Checkpoint(self._agent.id, state.dump())
+        return Checkpoint(self.agent.id, state.dump())
+
+    def _unfinished(self, new: AgentState, page: Page, order: Order, until: datetime | None) -> Checkpoint:
+        """Return the state as it is when the pages up to this one are loaded."""
+        new.read_again(self._changed)
+        state, keys = new.copy(), [item_key(item) for item in page.items]
+        state.rest = ResumePoint(page.end, keys, order.last if order.kept else None, until)
+        return self._checkpoint(state)
 
     def _incomplete(self, problems: Sequence[str], new: AgentState) -> Checkpoint:
         """Report why not all could be read. The next sync reads everything again, and runs in flight until then."""
         self._gave_up = True
-        self._tally.set_aside(self._agent.id, "; ".join(problems))
-        kept = self.state.copy()
-        kept.in_flight |= new.in_flight
-        kept.rejected = new.rejected
-        kept.rest = kept.full_scan_at = None
-        if not kept.data_tables:
-            kept.data_tables = new.data_tables
-        return self._remember(kept)
-
-    def _read_again(self, new: AgentState) -> None:
-        """Remember the runs that changed while they were read, as it does those in flight."""
-        for run_id in self._changed:
-            new.forget(run_id)
-            new.in_flight[run_id] = ""
-
-    def _unfinished(self, new: AgentState, page: Page, order: Order, until: datetime | None) -> AgentState:
-        """Return the state as it is when the pages up to this one are loaded."""
-        self._read_again(new)
-        state = new.copy()
-        keys = [item_key(item) for item in page.items]
-        state.rest = ResumePoint(page.end, keys, order.last if order.kept else None, until)
-        return state
+        self._context.tally.set_aside(self.agent.id, "; ".join(problems))
+        return self._remember(self.state.given_up(new))
 
     def _remember(self, new: AgentState) -> Checkpoint:
-        self._read_again(new)
+        new.read_again(self._changed)
         new.prune()
         self.state = new
         return self._checkpoint(new)
-
-
-def reading_of(state: AgentState, selection: Selection, now: datetime) -> Reading:
-    """Return how an agent's list is read: by a window, the rest of an unfinished reading, a scan, or a look."""
-    if selection.windowed:
-        return "window"
-    if state.rest is not None and not selection.full_scan and not moves(state, selection):
-        return "rest"
-    last, days = state.full_scan_at, selection.full_scan_every
-    # A time to come is that of a clock that was wrong.
-    due = last is None or last > now or bool(days and now - last >= timedelta(days=days))
-    return "scan" if selection.full_scan or moves(state, selection) or due else "look"
-
-
-def moves(state: AgentState, selection: Selection) -> bool:
-    """Return whether the runs are in the warehouse in other tables than they should be."""
-    return state != AgentState() and state.data_tables != selection.data_tables

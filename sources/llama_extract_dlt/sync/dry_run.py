@@ -12,12 +12,10 @@ from ..errors import LlamaExtractError, is_fatal
 from ..service.client import LlamaCloudClient, RunPage
 from ..service.pages import Page
 from ..service.records import Run
-from .agent_state import AgentState
-from .agent_sync import reading_of
-from .by_id import read_item
+from .agent_state import AgentState, reading_of
 from .events import Agent, Selection
-from .feed import file_to_look_up
 from .look import Look
+from .lookups import file_to_look_up, read_item
 
 
 class AgentPlan(NamedTuple):

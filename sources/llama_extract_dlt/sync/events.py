@@ -11,7 +11,9 @@ from datetime import datetime
 from typing import Any, Literal
 
 from .. import settings
+from ..service.client import LlamaCloudClient
 from ..service.records import Rejected, Run
+from .warehouse_index import Warehouse
 
 _logger = logging.getLogger("llama_extract_dlt")
 
@@ -153,8 +155,8 @@ class Tally:
     """What was set aside, with why: agents by id, and runs and jobs that were asked for by theirs."""
     names: dict[str, str] = field(default_factory=dict)
     """The agents' names, by id."""
-    progress: dict[str, tuple[int, int | None]] = field(default_factory=dict)
-    """How far the agents' lists were read, and how long they are, by the agent's id."""
+    read: Counter[str] = field(default_factory=Counter)
+    """How far the agents' lists were read, by the agent's id."""
 
     def count(self, agent_id: str, kind: str, number: int = 1) -> None:
         """Count runs or requests of an agent."""
@@ -175,3 +177,16 @@ class Tally:
         name = self.names.get(key)
         _logger.warning("could not be read: %s", reason if name is None else f"agent {name!r} ({key}): {reason}")
         self.unreadable[key] = f"{self.unreadable[key]}; {reason}" if key in self.unreadable else reason
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the parts of a sync have in common; `read_ahead` is called when a page has been read."""
+
+    client: LlamaCloudClient
+    selection: Selection
+    warehouse: Warehouse
+    emitted: Emitted
+    tally: Tally
+    now: datetime
+    read_ahead: Callable[[], object]

@@ -7,55 +7,42 @@ where the chunk ends, and `one_ahead` does not ask for what comes after before t
 
 from __future__ import annotations
 
-import logging
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from .. import settings
-from ..errors import ConfigurationError, LlamaExtractError, NotFoundError, is_fatal
+from ..errors import LlamaExtractError, NotFoundError, is_fatal
 from ..service.client import LlamaCloudClient
-from ..service.records import Rejected, Run, read_run
+from ..service.records import Rejected, Run
 from .agent_state import AgentState
 from .agent_sync import AgentSync
-from .by_id import Confirmed, asked_for, describe_failures, read_item
-from .events import Agent, Checkpoint, Emitted, Event, Found, Gone, Orphan, Selection, Tally
+from .events import Checkpoint, Context, Emitted, Event, Found, Gone, Orphan, Selection, Tally
+from .lookups import Confirmed, asked_for, describe_failures, file_records, file_to_look_up, read_item
 from .verdict import by_index, without_file
 from .warehouse_index import Warehouse
 
-_logger = logging.getLogger("llama_extract_dlt")
 _ASKED_TOGETHER = 200  # runs read by ID that are looked up in the warehouse at once
 
 
-def read_agents(client: LlamaCloudClient) -> tuple[list[Agent], list[Rejected]]:
-    """Return all agents of the project, the default ones included, and what was none."""
-    agents, rejected = list[Agent](), list[Rejected]()
-    for raw in client.list_agents(include_default=True):
-        item = read_run(raw, "the list of agents")
-        if isinstance(item, Run):
-            name, project = item.text("name") or "", item.text("project_id") or ""
-            agents.append(Agent(item.id, name, project, raw, item.content_hash))
-        else:
-            rejected.append(item)
-    return agents, rejected
+class Reach(NamedTuple):
+    """How far the reading of agents' lists has come; totals are None where the service has not told them.
 
+    `requests_left` are those for the pages that are certain to be read.
+    """
 
-def select_agents(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]:
-    """Return the agents with these ids or names. Raises ConfigurationError that lists the names there are."""
-    selected: dict[str, Agent] = {}
-    for text in wanted:
-        found = [agent for agent in agents if text in (agent.id, agent.name)]
-        if not found:
-            names = ", ".join(sorted(repr(agent.name) for agent in agents)) or "none"
-            shown = f"{text[:4]}…" if text.startswith("llx-") else text  # a key that came to the wrong place
-            raise ConfigurationError(f"there is no agent {shown!r}; the agents of this project are: {names}")
-        selected |= {agent.id: agent for agent in found}
-    return list(selected.values())
+    agent: str
+    agent_read: int
+    agent_total: int | None
+    read: int
+    total: int | None
+    requests_left: int
 
 
 @dataclass(slots=True)
@@ -103,19 +90,9 @@ class Feed:
         self._tally = tally
         self._emitted = Emitted(selection.chunk_size)
         self._scanned = False
+        context = Context(client, selection, warehouse, self._emitted, tally, now, self.read_ahead)
         self._agents = deque(
-            AgentSync(
-                client,
-                selection,
-                warehouse,
-                self._emitted,
-                tally,
-                now,
-                agent,
-                AgentState.load(states.get(agent.id, {})),
-                self.read_ahead,
-            )
-            for agent in selection.agents
+            AgentSync(context, agent, AgentState.load(states.get(agent.id, {}))) for agent in selection.agents
         )
 
     def batches(self) -> Iterator[Batch]:
@@ -164,6 +141,23 @@ class Feed:
             while count < most and (runs < room or not agent.requests.begun) and agent.requests.ask_ahead():
                 last = agent.requests.ahead[-1]
                 count, runs = count + 1, runs + (last.limit if last.skip else 0)
+
+    def reach(self) -> Reach:
+        """Return how far the reading has come; from any thread."""
+        left, read = list(self._agents), self._tally.read
+        done, total, requests = sum(read.values()), sum(read.values()), 0
+        known = True
+        for agent in left:
+            rest = max(0, (agent.requests.total or 0) - read[agent.agent.id]) if agent.requests.whole else 0
+            known &= agent.requests.total is not None or not agent.requests.whole
+            total += rest
+            step = max(1, agent.requests.page_size - settings.PAGE_OVERLAP)
+            requests += math.ceil(rest / step) if agent.requests.begun else 1
+        if not left:
+            return Reach("", 0, None, done, done, 0)
+        first = left[0]
+        agent_total = first.requests.total if first.requests.whole else None
+        return Reach(first.agent.name, read[first.agent.id], agent_total, done, total if known else None, requests)
 
     # ── what is found ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -293,7 +287,7 @@ class Feed:
         for run in batch.runs:
             if file_id := file_to_look_up(run):
                 nameless.setdefault(file_id, []).append(run)
-        records = self._file_records(list(nameless)) if self._selection.lookup_files and nameless else {}
+        records = file_records(self._client, list(nameless)) if self._selection.lookup_files and nameless else {}
         for file_id, runs in nameless.items():
             record = records.get(file_id)
             for run in runs:
@@ -314,31 +308,6 @@ class Feed:
         for item in batch.rejected:
             self._tally.reject(item)
         return batch
-
-    def _file_records(self, file_ids: Sequence[str]) -> dict[str, bytes]:
-        """Return the records of files by their id, as far as they can be had: without them runs are worth loading."""
-        found: dict[str, bytes] = {}
-        for start in range(0, len(file_ids), settings.FILES_PER_REQUEST):
-            asked = file_ids[start : start + settings.FILES_PER_REQUEST]
-            try:
-                records = self._client.list_files(asked)
-            except LlamaExtractError as error:  # the endpoint is a beta
-                if is_fatal(error):
-                    raise
-                _logger.warning("the runs of %d files are loaded without the files' records: %s", len(asked), error)
-                continue
-            for record in records:
-                item = read_run(record, "the list of files")
-                if isinstance(item, Run):
-                    for file_id in (item.id, item.id.removeprefix("dfl-")):
-                        if file_id in asked:
-                            found[file_id] = record
-        return found
-
-
-def file_to_look_up(run: Run) -> str | None:
-    """Return the id of the file whose record the run lacks; None if it has one, or names none."""
-    return run.text("file_id") if bytes(run.fields.get("file", b"null")) == b"null" else None
 
 
 class _Step(Protocol):

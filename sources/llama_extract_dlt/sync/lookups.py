@@ -1,17 +1,20 @@
-"""Runs that are asked for by their ID: also to prove that they are gone."""
+"""What is asked for beside the run lists: agents, runs by their ID (also to prove them gone), records of files."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .. import settings
-from ..errors import LlamaExtractError, NotFoundError, UnexpectedResponseError, is_fatal
+from ..errors import ConfigurationError, LlamaExtractError, NotFoundError, UnexpectedResponseError, is_fatal
 from ..service.client import LlamaCloudClient
 from ..service.pages import Item
-from ..service.records import Run, read_run
-from .events import Selection
+from ..service.records import Rejected, Run, read_run
+from .events import Agent, Selection
 from .verdict import written_hash
+
+_logger = logging.getLogger("llama_extract_dlt")
 
 
 @dataclass(slots=True)
@@ -95,3 +98,55 @@ def read_item(raw: bytes, position: str, selection: Selection) -> Item:
     if isinstance(item, Run):
         item.content_hash = written_hash(item.content_hash, selection.data_table(item.agent_id))
     return item
+
+
+def read_agents(client: LlamaCloudClient) -> tuple[list[Agent], list[Rejected]]:
+    """Return all agents of the project, the default ones included, and what was none."""
+    agents, rejected = list[Agent](), list[Rejected]()
+    for raw in client.list_agents(include_default=True):
+        item = read_run(raw, "the list of agents")
+        if isinstance(item, Run):
+            name, project = item.text("name") or "", item.text("project_id") or ""
+            agents.append(Agent(item.id, name, project, raw, item.content_hash))
+        else:
+            rejected.append(item)
+    return agents, rejected
+
+
+def select_agents(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]:
+    """Return the agents with these ids or names. Raises ConfigurationError that lists the names there are."""
+    selected: dict[str, Agent] = {}
+    for text in wanted:
+        found = [agent for agent in agents if text in (agent.id, agent.name)]
+        if not found:
+            names = ", ".join(sorted(repr(agent.name) for agent in agents)) or "none"
+            shown = f"{text[:4]}…" if text.startswith("llx-") else text  # a key that came to the wrong place
+            raise ConfigurationError(f"there is no agent {shown!r}; the agents of this project are: {names}")
+        selected |= {agent.id: agent for agent in found}
+    return list(selected.values())
+
+
+def file_records(client: LlamaCloudClient, file_ids: Sequence[str]) -> dict[str, bytes]:
+    """Return the records of files by their id, as far as they can be had: without them runs are worth loading."""
+    found: dict[str, bytes] = {}
+    for start in range(0, len(file_ids), settings.FILES_PER_REQUEST):
+        asked = file_ids[start : start + settings.FILES_PER_REQUEST]
+        try:
+            records = client.list_files(asked)
+        except LlamaExtractError as error:  # the endpoint is a beta
+            if is_fatal(error):
+                raise
+            _logger.warning("the runs of %d files are loaded without the files' records: %s", len(asked), error)
+            continue
+        for record in records:
+            item = read_run(record, "the list of files")
+            if isinstance(item, Run):
+                for file_id in (item.id, item.id.removeprefix("dfl-")):
+                    if file_id in asked:
+                        found[file_id] = record
+    return found
+
+
+def file_to_look_up(run: Run) -> str | None:
+    """Return the id of the file whose record the run lacks; None if it has one, or names none."""
+    return run.text("file_id") if bytes(run.fields.get("file", b"null")) == b"null" else None
