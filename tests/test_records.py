@@ -6,11 +6,11 @@ import random
 
 import msgspec
 import pytest
+from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import settings
 from llama_extract_dlt.errors import UnexpectedResponseError
-from llama_extract_dlt.load.extraction import read_those_that_can_be
 from llama_extract_dlt.service.client import LlamaCloudClient
 from llama_extract_dlt.service.json_text import is_deeper, is_utf8
 from llama_extract_dlt.service.records import (
@@ -21,9 +21,8 @@ from llama_extract_dlt.service.records import (
     read_run,
     without_download_url,
 )
-from llama_extract_dlt.sync.events import Chunk
-from llama_extract_dlt.tables.parse import Parser
-from llama_extract_dlt.tables.split import read_runs, take_apart
+from llama_extract_dlt.tables.batch import take_apart
+from llama_extract_dlt.tables.build import TableBuilder
 
 URL = "https://bucket.example/f?X-Amz-Signature=c0ffee&n=1"
 
@@ -134,7 +133,7 @@ def test_runs_as_deep_as_they_may_be_are_read(ask):
     _, read = listed(ask, *deepest)
     assert [item.id for item in read] == ["1", "2", "3"]
     for run in read:
-        assert len(read_runs([run], Parser()).parts) == 1
+        take_apart(run)
 
 
 def test_brackets_within_strings_neither_make_a_run_deep_nor_hide_that_it_is(ask):
@@ -170,7 +169,7 @@ def test_any_bytes_are_read_without_an_error():
 
 
 def test_depth_and_encoding_are_told_exactly(monkeypatch):
-    monkeypatch.setattr("llama_extract_dlt.runs._BLOCK", 128)  # so that texts reach over several
+    monkeypatch.setattr("llama_extract_dlt.service.json_text._BLOCK", 128)  # so that texts reach over several
     dice = random.Random(2)
     signs = ['"', "\\", '\\"', "\\\\", "[", "]", "{", "}", "a", "é", "票", "😀", ",", ":", "\n"]
 
@@ -259,10 +258,10 @@ def test_a_presigned_url_is_neither_kept_nor_a_change(file):
     assert first.content_hash == second.content_hash
     for run in (first, second):
         parts = take_apart(run)
-        kept = b"".join([bytes(raw) for part in (parts.rest, parts.file or {}) for raw in part.values()])
+        kept = b"".join([bytes(raw) for part in (parts.fields, parts.file or {}) for raw in part.values()])
         assert b"https://" not in kept
         assert "download_url" not in (parts.file or {})
-        assert parts.data == b'{"download_url": "the customer\'s own"}'
+        assert bytes(parts.data) == b'{"download_url": "the customer\'s own"}'
         if parts.file and "name" in parts.file:
             assert [bytes(parts.file[name]) for name in ("id", "name")] == [b'"f"', b'"a"']
 
@@ -305,7 +304,6 @@ def test_a_run_that_the_parser_fails_at_is_set_aside_and_the_others_are_read():
     """Nothing that the service can send is known to do that; it is what keeps one run from stopping all."""
     runs = [read_run(b'{"id": "%d", "data": {"n": 1}}' % number, "somewhere") for number in range(3)]
     runs[1].fields["data"] = msgspec.Raw(b'{"n": ')
-    chunk = Chunk(runs=list(runs))
-    read = read_those_that_can_be(chunk, Parser())
-    assert [run.id for run in read.runs] == [run.id for run in chunk.runs] == ["0", "2"]
-    assert [(item.position, b'"n"' in item.raw) for item in chunk.rejected] == [("run 1", True)]
+    built = TableBuilder(NamingConvention(), {}).build(runs, load_id="1")
+    assert built.tables[-1].data["id"].to_pylist() == ["0", "2"]
+    assert [(item.position, b'"n"' in item.raw) for item in built.unfit.values()] == [("run 1", True)]

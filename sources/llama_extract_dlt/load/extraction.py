@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 import dlt
-import msgspec
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
@@ -27,14 +26,13 @@ from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from .. import settings
 from ..errors import ConfigurationError
 from ..service.client import LlamaCloudClient, RequestBudget
-from ..service.records import Fields, Rejected, Run
+from ..service.records import Rejected
 from ..sync.dry_run import AgentPlan, plan
 from ..sync.events import Agent, Chunk, Selection
 from ..sync.feed import ChangeReader, read_agents, read_ahead, select_agents
-from ..tables.build import RunTables, without_nul
+from ..tables.build import TableBuilder, rejected_table, without_nul
 from ..tables.contract import REJECTED, LoadTable, agent_table
-from ..tables.parse import Parser, give_back_memory
-from ..tables.split import ReadRuns, read_runs
+from ..tables.parse import give_back_memory
 from .warehouse import Holdings
 
 _T = TypeVar("_T")
@@ -57,11 +55,10 @@ DOORS: WeakKeyDictionary[dlt.Pipeline, Door] = WeakKeyDictionary()
 
 
 class Batch(NamedTuple):
-    """What the runs resource is fed with: what was found, and its runs parsed."""
+    """What the runs resource is fed with: what was found."""
 
     sync: Sync
     chunk: Chunk
-    read: ReadRuns
 
     def tables(self, schema: dlt.Schema, state: dict[str, Any]) -> Iterator[LoadTable]:
         """The tables to load, the runs' own last; when all are taken, `state` says what is in the warehouse with them.
@@ -69,13 +66,14 @@ class Batch(NamedTuple):
         `state` is the resource's.
         """
         sync, chunk, load_id = self.sync, self.chunk, current_load_id()
-        tables = sync.tables(schema)
-        if sync.selection.data_tables == "per_agent":
-            tables.data_table = sync.selection.data_table
+        tables = sync.tables
         flag = sync.selection.deleted_runs == "flag"
-        known = state.setdefault("agent_tables", {})
         removed = [*(() if flag else chunk.deleted), *((run_id, None) for run_id in chunk.orphans)]
-        made = self._made(tables, known, load_id, removed, state)
+        built = tables.build(chunk.runs, chunk.rejected, load_id=load_id, removed=removed, moved=chunk.moved)
+        state["agent_tables"] = tables.agent_tables
+        unfit = self._new_unfit(built.unfit, state)
+        chunk.rejected += unfit
+        made = [table for table in (rejected_table(unfit), *built.tables) if table is not None]
         sync.count(chunk)
         gone = sync.holdings.rows([run_id for run_id, _ in chunk.deleted]) if flag else ()
         for table in chain(made, tables.flagged(gone, load_id, sync.now)):
@@ -90,80 +88,23 @@ class Batch(NamedTuple):
             else:
                 agents[agent_id] = left
 
-    def _made(
-        self,
-        tables: RunTables,
-        known: dict[str, list[str]],
-        load_id: str,
-        removed: list[tuple[str, str | None]],
-        state: dict[str, Any],
-    ) -> list[LoadTable]:
-        """The tables; runs that cannot be made into any are set aside, so that the others load.
+    def _new_unfit(self, unfit: Mapping[str, Rejected], state: dict[str, Any]) -> list[Rejected]:
+        """Counts runs of which no tables could be made, and gives those that were not reported before.
 
-        They are remembered in `state`: each full scan finds that the warehouse lacks them, which is told once.
+        They are remembered in `state`: each full scan finds that the warehouse lacks them.
         """
-        chunk, read = self.chunk, self.read
-
-        def build(read: ReadRuns, rest: bool) -> list[LoadTable]:
-            undo = tables.attempt(known)
-            try:
-                return tables.build(
-                    read, chunk.rejected if rest else (), known, load_id, removed if rest else (), chunk.moved
-                )
-            except Exception:
-                undo()
-                raise
-
-        try:
-            return build(read, True)
-        except Exception:
-            fit, unfit, told = [], [], state.setdefault("unfit", {})
-            for run, fields in zip(read.runs, read.fields, strict=True):
-                undo = tables.attempt(known)
-                try:
-                    build(read_runs([replace(run, fields=dict(fields))], Parser()), False)
-                except Exception as error:
-                    chunk.counts[run.agent_id, run.verdict] -= 1
-                    if told.get(run.id) == run.content_hash:
-                        chunk.counts[run.agent_id, "unchanged"] += 1
-                    else:
-                        unfit.append(unfit_run(run, fields, error))
-                    told[run.id] = run.content_hash
+        new, told, counts = [], state.setdefault("unfit", {}), self.chunk.counts
+        for run in self.chunk.runs:
+            if run.id in unfit:
+                counts[run.agent_id, run.verdict] -= 1
+                if told.get(run.id) == run.content_hash:
+                    counts[run.agent_id, "unchanged"] += 1
                 else:
-                    fit.append(replace(run, fields=dict(fields)))
-                undo()
-            if len(fit) == len(read.runs):
-                raise
-            for run_id in list(told)[: -settings.REMEMBERED_REJECTS]:
-                del told[run_id]
-        chunk.rejected += unfit
-        return build(read_runs(fit, Parser()), True)
-
-
-def unfit_run(run: Run, fields: Fields, error: Exception) -> Rejected:
-    """A run that no tables can be made of."""
-    raw = b"{%b}" % b",".join(msgspec.json.encode(name) + b":" + bytes(value) for name, value in fields.items())
-    return Rejected(raw, f"it cannot be made into tables: {' '.join(str(error).split())[:300]}", f"run {run.id}")
-
-
-def read_those_that_can_be(chunk: Chunk, parser: Parser) -> ReadRuns:
-    """The runs of the chunk, parsed; those that cannot be are set aside."""
-    fields = [dict(run.fields) for run in chunk.runs]
-    try:
-        return read_runs(chunk.runs, parser)
-    except Exception:
-        fit, unfit = [], []
-        for run, members in zip(chunk.runs, fields, strict=True):
-            try:
-                read_runs([replace(run, fields=dict(members))], Parser())
-            except Exception as error:
-                unfit.append(unfit_run(run, members, error))
-            else:
-                fit.append(replace(run, fields=members))
-        if not unfit:
-            raise
-    chunk.runs, chunk.rejected = fit, [*chunk.rejected, *unfit]
-    return read_runs(fit, Parser())
+                    new.append(unfit[run.id])
+                told[run.id] = run.content_hash
+        for run_id in list(told)[: -settings.REMEMBERED_REJECTS]:
+            del told[run_id]
+        return new
 
 
 class Sync:
@@ -202,10 +143,9 @@ class Sync:
         self._rejected = 0
         self._missing: list[str] = []
         self._unreadable: dict[str, str] = {}
-        self._parser = Parser()
         self._names: dict[str, str] = {}
         self._rows: Counter[str] = Counter()
-        self._tables: RunTables | None = None
+        self.tables: TableBuilder
         self._agents: Future[list[Agent]] | None = None
         self._lock = threading.Lock()
         self._batches: Generator[Batch, None, None] | None = None
@@ -260,6 +200,15 @@ class Sync:
                 return agent_table(given, agent_id, self._names.get(agent_id, ""), schema.naming)
 
             self.selection = replace(self.selection, data_table=table)
+        self.tables = TableBuilder(
+            schema.naming,
+            {name: there["columns"] for name, there in schema.tables.items()},
+            agent_tables=state.get("agent_tables", {}),
+            data_table=self.selection.data_table if self.selection.data_tables == "per_agent" else None,
+            is_new=self._is_new,
+            suspects=self.holdings.suspects,
+            shared=self.holdings.shared,
+        )
 
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Asks the pipeline's warehouse; forgets what `state` has of a warehouse that is another one."""
@@ -321,9 +270,9 @@ class Sync:
         async with self._connect(self._budget) as client:
             selection = await self._selected(client)
             batches = ChangeReader(client, selection, states, self.holdings, self.now).batches()
-            async with aclosing(batches), aclosing(read_ahead(batches, self._read)) as ahead:
-                async for chunk, read in ahead:
-                    yield Batch(self, chunk, read)
+            async with aclosing(batches), aclosing(read_ahead(batches, lambda _: None)) as ahead:
+                async for chunk, _ in ahead:
+                    yield Batch(self, chunk)
 
     async def _selected(self, client: LlamaCloudClient) -> Selection:
         """What is to be read, with its agents."""
@@ -362,16 +311,7 @@ class Sync:
         self._names = {agent.id: agent.name for agent in found}
         return found
 
-    def _read(self, chunk: Chunk) -> ReadRuns:
-        return read_those_that_can_be(chunk, self._parser)
-
     # ── making tables ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def tables(self, schema: dlt.Schema) -> RunTables:
-        """What makes the tables, for all that is extracted."""
-        if self._tables is None:
-            self._tables = RunTables(schema, self._is_new, self.holdings.suspects, shared=self.holdings.shared)
-        return self._tables
 
     def agent_tables(self, agents: Sequence[Agent], schema: dlt.Schema, state: dict[str, Any]) -> Iterator[LoadTable]:
         """The tables of those agents that the warehouse does not have as they are.
@@ -383,7 +323,7 @@ class Sync:
             loaded = state.setdefault("loaded", {})
         changed = {agent.id: agent for agent in agents if loaded.get(agent.id) != agent.content_hash}
         rows = {agent.content_hash: agent.raw for agent in changed.values()}
-        for table in self.tables(schema).agent_rows(rows):
+        for table in self.tables.agent_rows(rows):
             yield self.finish(table)
         loaded.update({agent.id: agent.content_hash for agent in changed.values()})
 
