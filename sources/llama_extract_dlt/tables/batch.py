@@ -6,8 +6,8 @@ what is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
@@ -17,38 +17,13 @@ import pyarrow.compute as pc
 
 from ..service.records import NULL, Fields, Run, read_fields, without_download_url
 from . import json_schema
-from .columns import Names, Segment, Table, below, walk
+from .columns import Segment, Table, below, walk
 from .contract import AGENTS, RUNS, LoadTable
 from .field_metadata import MetadataRows, concat_metadata, field_metadata
 from .json_schema import Shape
-from .parse import Elements, Node, Parser, from_members
+from .memory import DataSchema, Memory, tombstones
+from .parse import Elements, Node, from_members
 from .row_keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
-from .tombstones import RowsBefore, tombstones
-
-
-class DataSchema(NamedTuple):
-    """A data schema: its hash (None for the schema `null`), and what it says."""
-
-    hash: str | None
-    shape: Shape
-
-
-@dataclass
-class Memory:
-    """What a sync knows of the warehouse, and learns batch by batch."""
-
-    names: Names
-    data_table: Callable[[str], str] | None
-    is_new: Callable[[str, Iterable[str]], bool]
-    before: RowsBefore
-    agent_tables: dict[str, list[str]]
-    types: dict[str, dict[str, str]]
-    """The dlt types of columns, by their table's name and their own."""
-    described: dict[str, set[str]]
-    """The columns that have a description, by their table's name."""
-    schemas: dict[bytes, DataSchema] = field(default_factory=dict)
-    """Data schemas by their text."""
-    parser: Parser = field(default_factory=Parser)
 
 
 class _Rows(NamedTuple):
@@ -83,14 +58,15 @@ class Batch:
             self._run_ids = pa.array([run.id for run in runs], pa.string())
             self._rows = _Rows(np.arange(len(runs)), run_keys([run.id for run in runs]), self._run_ids)
             parts = [take_apart(run) for run in runs]
+            schemas = [self._schema(bytes(part.data_schema)) for part in parts]
             self._add_objects("config", [part.config for part in parts], json_schema.CONFIG)
             self._add_objects("file", [part.file for part in parts], json_schema.FILE)
-            self._add_extracted(runs, parts)
-            self._add_runs(runs, parts)
+            self._add_extracted(runs, parts, schemas)
+            self._add_runs(runs, parts, schemas)
             self._add_tombstones(runs, moved)
-        for name, ids in self._memory.before.of_removed(removed):
+        for name, ids in self._memory.tables_of_removed(removed):
             key = "id" if name == RUNS else "_run_id"
-            self._table(name, None if name == RUNS else RUNS).segments.append(tombstones(np.arange(len(ids)), ids, key))
+            self._table(name).segments.append(tombstones(np.arange(len(ids)), ids, key))
         return self._finished()
 
     def build_agents(self, agents: Mapping[str, Fields]) -> list[LoadTable]:
@@ -108,9 +84,9 @@ class Batch:
         """The texts of data schemas that no batch had before, by their hashes."""
         old = {None, *(schema.hash for schema in self._memory.schemas.values())}
         new: dict[str, bytes] = {}
-        for text, schema in self._schemas.items():
+        for schema in self._schemas.values():
             if schema.hash is not None and schema.hash not in old:
-                new.setdefault(schema.hash, text)
+                new.setdefault(schema.hash, schema.text)
         return new
 
     def keep(self) -> None:
@@ -125,7 +101,7 @@ class Batch:
 
     # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _add_runs(self, runs: Sequence[Run], parts: Sequence[Parts]) -> None:
+    def _add_runs(self, runs: Sequence[Run], parts: Sequence[Parts], schemas: Sequence[DataSchema]) -> None:
         """`extraction_runs`: the scalars of the run and of its metadata, the rest as JSON."""
         child_rows = np.zeros(len(runs), dtype=np.int64)
         for table in self._tables.values():
@@ -135,7 +111,7 @@ class Batch:
             "id": self._run_ids,
             "_content_hash": pa.array([run.content_hash for run in runs], pa.string()),
             "_dlt_load_id": pa.repeat(self._load_id, len(runs)),
-            "data_schema_hash": pa.array([self._schema(part.data_schema).hash for part in parts], pa.string()),
+            "data_schema_hash": pa.array([schema.hash for schema in schemas], pa.string()),
             "_child_rows": pa.array(child_rows, pa.int64()),
         }
         segment = Segment(self._rows.runs, keys)
@@ -151,66 +127,58 @@ class Batch:
         if len(places):
             node = from_members([members for members in objects if members is not None])
             one = Elements(places, np.zeros(len(places), dtype=np.int64), node)
-            self._add_list((RUNS, part), RUNS, self._rows, (part,), one, Shape(schema))
+            self._add_list((RUNS, part), self._rows, (part,), one, Shape(schema))
 
-    def _add_extracted(self, runs: Sequence[Run], parts: Sequence[Parts]) -> None:
+    def _add_extracted(self, runs: Sequence[Run], parts: Sequence[Parts], schemas: Sequence[DataSchema]) -> None:
         """The data and the field metadata, parsed together where agent and data schema are the same."""
         groups: dict[tuple[str, bytes], list[int]] = {}
-        for place, run in enumerate(runs):
-            groups.setdefault((run.agent_id, parts[place].data_schema), []).append(place)
+        for place, (run, schema) in enumerate(zip(runs, schemas, strict=True)):
+            groups.setdefault((run.agent_id, schema.text), []).append(place)
         metadata: list[MetadataRows] = []
-        for (agent_id, data_schema), places in groups.items():
-            data_table = self._memory.data_table
-            path: tuple[str, ...] = (RUNS, "data") if data_table is None else (data_table(agent_id),)
-            shape = self._schema(data_schema).shape
+        for group, places in groups.items():
+            data_table, shape = self._memory.data_table, schemas[places[0]].shape
+            path: tuple[str, ...] = (RUNS, "data") if data_table is None else (data_table(group[0]),)
             shape = shape.element() if shape.is_list else shape
-            # One object is read as a list of one, so that all data have one form.
-            data = {place: _as_list(bytes(parts[place].data)) for place in places}
-            for rows, root in self._parsed("data", agent_id, data_schema, data, self._loses_digits(path, shape)):
+            # No variable has the texts: they are most of the run, and not needed once they are parsed.
+            for rows, root in self._parse(
+                ("data", *group),
+                {place: _as_list(bytes(parts[place].data)) for place in places},
+                lambda root, path=path, shape=shape: self._loses_digits(root, path, shape),
+            ):
                 if root.elements is not None:
-                    self._add_list(path, RUNS, rows, ("data",), root.elements, shape)
-            del data
+                    self._add_list(path, rows, ("data",), root.elements, shape)
             trees: dict[bytes, dict[int, bytes]] = {}
             for place in places:
                 tree = bytes(parts[place].field_metadata)
                 trees.setdefault(tree[:1], {})[place] = tree
-            for form, texts in trees.items():
-                for rows, root in self._parsed(form, agent_id, data_schema, texts):
+            for form in list(trees):
+                for rows, root in self._parse((form, *group), trees.pop(form)):
                     metadata += field_metadata(rows.runs, rows.keys, root)
         if metadata:
             self._add_metadata(concat_metadata(metadata))
 
-    def _parsed(
-        self,
-        kind: str | bytes,
-        agent_id: str,
-        data_schema: bytes,
-        texts: Mapping[int, bytes],
-        loses_digits: Callable[[Node], bool] | None = None,
-    ) -> Iterator[tuple[_Rows, Node]]:
+    def _parse(
+        self, shape: Hashable, texts: Mapping[int, bytes], loses_digits: Callable[[Node], bool] | None = None
+    ) -> list[tuple[_Rows, Node]]:
         """Parses the texts of runs, given by their places, that are not `null`: some runs, and their values."""
         there = {place: text for place, text in texts.items() if text != b"null"}
-        if there:
-            rows = self._rows.take(np.array(list(there), dtype=np.int64))
-            shape = (kind, agent_id, data_schema)
-            for places, root in self._memory.parser.parse(shape, list(there.values()), loses_digits):
-                yield rows.take(places), root
+        if not there:
+            return []
+        rows = self._rows.take(np.array(list(there)))
+        parsed = self._memory.parser.parse(shape, list(there.values()), loses_digits)
+        return [(rows.take(places), root) for places, root in parsed]
 
-    def _loses_digits(self, path: tuple[str, ...], shape: Shape) -> Callable[[Node], bool]:
-        """Whether a list for the table at `path` has doubles for text columns, which want numbers as written."""
-
-        def loses(node: Node, path: tuple[str, ...] = path, shape: Shape = shape) -> bool:
-            if node.elements is None:
-                return False
-            types = self._memory.types.get(self._names.table(path), {})
-            for inner, member, its_shape in walk(node.elements.node, shape):
-                if "double" in member.scalars and types.get(self._names.column(inner), its_shape.data_type) == "text":
-                    return True
-                if loses(member, below(path, inner), its_shape.element()):
-                    return True
+    def _loses_digits(self, node: Node, path: tuple[str, ...], shape: Shape) -> bool:
+        """Whether lists for the table at `path` have doubles for text columns, which want numbers as written."""
+        if node.elements is None:
             return False
-
-        return loses
+        types = self._memory.types.get(self._names.table(path), {})
+        for inner, member, its_shape in walk(node.elements.node, shape):
+            if "double" in member.scalars and types.get(self._names.column(inner), its_shape.data_type) == "text":
+                return True
+            if self._loses_digits(member, below(path, inner), its_shape.element()):
+                return True
+        return False
 
     def _add_metadata(self, found: MetadataRows) -> None:
         """`extraction_runs__field_metadata`, and below it the citations."""
@@ -222,21 +190,20 @@ class Batch:
             "data_row_id": pc.if_else(pa.array(there), encode(found.data_rows), None),
         }
         parents, shape = self._run_ids.take(pa.array(found.runs)), Shape(json_schema.FIELD_METADATA)
-        self._add_rows((RUNS, "field_metadata"), RUNS, rows, parents, found.position, found.node, shape, more)
+        self._add_rows((RUNS, "field_metadata"), rows, parents, found.position, found.node, shape, more)
 
     def _add_list(
-        self, path: tuple[str, ...], parent: str, above: _Rows, step: tuple[str, ...], lists: Elements, shape: Shape
+        self, path: tuple[str, ...], above: _Rows, step: tuple[str, ...], lists: Elements, shape: Shape
     ) -> None:
         """Adds the elements of lists to the table at `path`; `step` says where in the rows `above` the lists are."""
         keys = child_keys(above.keys.take(lists.parent), step, lists.index)
         rows = _Rows(above.runs[lists.parent], keys, encode(keys))
         parents = above.ids.take(pa.array(lists.parent))
-        self._add_rows(path, parent, rows, parents, lists.index, lists.node, shape)
+        self._add_rows(path, rows, parents, lists.index, lists.node, shape)
 
     def _add_rows(
         self,
         path: tuple[str, ...],
-        parent: str,
         rows: _Rows,
         parent_ids: pa.Array,
         position: Int64s,
@@ -245,7 +212,7 @@ class Batch:
         more_keys: Mapping[str, pa.Array] = {},
     ) -> None:
         """Adds rows to the child table at `path`, and the elements of their lists to the tables below it."""
-        table = self._table(self._names.table(path), parent)
+        table = self._table(self._names.table(path))
         keys = {
             "_run_id": self._run_ids.take(pa.array(rows.runs)),
             "_dlt_id": rows.ids,
@@ -258,7 +225,7 @@ class Batch:
         table.segments.append(segment)
         self._row_keys.append(rows.keys.high)
         for inner, lists, its_shape in self._add_columns(segment, node, shape):
-            self._add_list(below(path, inner), table.name, rows, inner, lists, its_shape.element())
+            self._add_list(below(path, inner), rows, inner, lists, its_shape.element())
 
     def _add_columns(
         self, segment: Segment, node: Node, shape: Shape, path: tuple[str, ...] = ()
@@ -273,23 +240,23 @@ class Batch:
 
     def _add_tombstones(self, runs: Sequence[Run], moved: Mapping[str, str]) -> None:
         """A run's rows replace those it had before; where it has none now, a tombstone removes the old ones."""
-        for name, places in self._memory.before.of_runs(runs, moved):
-            table = self._table(name, RUNS)
+        for name, places in self._memory.tables_of_runs(runs, moved):
+            table = self._table(name)
             gone = np.setdiff1d(places, np.concatenate([places[:0], *(segment.runs for segment in table.segments)]))
             if len(gone):
                 table.segments.append(tombstones(gone, self._run_ids.take(pa.array(gone))))
         agents, of_run = np.unique([run.agent_id for run in runs], return_inverse=True)
         for table in self._tables.values():
-            if table.parent is not None and table.segments:
+            if table.name != RUNS and table.segments:
                 found = np.unique(np.concatenate([of_run[segment.runs] for segment in table.segments]))
                 self._agent_tables += [(str(agents[number]), table.name) for number in found]
 
     # ── tables ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _table(self, name: str, parent: str | None = None) -> Table:
+    def _table(self, name: str) -> Table:
         if name not in self._tables:
             types, described = self._memory.types.get(name, {}), self._memory.described.get(name, ())
-            self._tables[name] = Table(name, parent, self._names, types, described)
+            self._tables[name] = Table(name, self._names, types, described)
         return self._tables[name]
 
     def _finished(self) -> list[LoadTable]:
@@ -300,8 +267,8 @@ class Batch:
                 data, descriptions = finished
                 json_columns = [name for name in data.column_names if table.types.get(name) == "json"]
                 replaces = table.name == AGENTS or not self._memory.is_new(table.name, self._tables)
-                key = "id" if table.parent is None else "_run_id"
-                loads.append(LoadTable(table.name, data, key, table.parent, json_columns, descriptions, replaces))
+                key = "id" if table.name in (RUNS, AGENTS) else "_run_id"
+                loads.append(LoadTable(table.name, data, key, json_columns, descriptions, replaces))
         return loads
 
     def _schema(self, text: bytes) -> DataSchema:
@@ -310,7 +277,7 @@ class Batch:
         if text not in self._schemas:
             schema = msgspec.json.decode(text)
             key = None if schema is None else json_schema.schema_hash(schema)
-            self._schemas[text] = DataSchema(key, Shape(schema))
+            self._schemas[text] = DataSchema(text, key, Shape(schema))
         return self._schemas[text]
 
 
@@ -330,7 +297,7 @@ class Parts:
     metadata: Fields
     """Members of `extraction_metadata` without `usage` and `field_metadata`."""
     usage: Fields | None
-    data_schema: bytes
+    data_schema: msgspec.Raw
     data: msgspec.Raw
     field_metadata: msgspec.Raw
 
@@ -340,7 +307,7 @@ def take_apart(run: Run) -> Parts:
     fields = {name: raw for name, raw in run.fields.items() if name != "id"}
     if "file" in fields:  # it may have been looked up
         fields["file"] = msgspec.Raw(without_download_url(bytes(fields["file"])))
-    data_schema, data = bytes(fields.pop("data_schema", NULL)), fields.pop("data", NULL)
+    data_schema, data = fields.pop("data_schema", NULL), fields.pop("data", NULL)
     config, file, metadata = (_pop_object(fields, name) for name in ("config", "file", "extraction_metadata"))
     if file is not None:
         file.pop("download_url", None)  # however it was written
@@ -359,4 +326,5 @@ def _pop_object(fields: Fields, name: str) -> Fields | None:
 
 
 def _as_list(text: bytes) -> bytes:
+    """One object is read as a list of one, so that all data have one form."""
     return text if text.startswith(b"[") or text == b"null" else b"[" + text + b"]"

@@ -13,11 +13,10 @@ import pyarrow.compute as pc
 from dlt.common.normalizers.naming import NamingConvention
 
 from ..service.records import Rejected, Run, read_fields
-from .batch import Batch, Memory
-from .columns import Names
-from .contract import REJECTED, RUNS, SCHEMAS, LoadTable, is_child
+from .batch import Batch
+from .contract import REJECTED, RUNS, SCHEMAS, LoadTable
+from .memory import Memory
 from .row_keys import encode, run_keys
-from .tombstones import RowsBefore
 
 
 @dataclass
@@ -57,23 +56,8 @@ class TableBuilder:
         suspects: Container[str] = (),
         shared: bool = False,
     ) -> None:
-        children = [name for name, columns in known.items() if is_child(columns)]
-        self.agent_tables = {agent: list(names) for agent, names in agent_tables.items()}
-        # A load that was cut off may have made tables that nobody remembers.
-        there = {name for names in agent_tables.values() for name in names}
-        if unknown := [name for name in children if name not in there]:
-            self.agent_tables.setdefault("", []).extend(unknown)
-        is_new = is_new or (lambda *_: False)
-        types = {
-            table: {name: hints["data_type"] for name, hints in columns.items() if hints.get("data_type")}
-            for table, columns in known.items()
-        }
-        described = {
-            table: {name for name, hints in columns.items() if hints.get("description")}
-            for table, columns in known.items()
-        }
-        before = RowsBefore({"": children} if shared else self.agent_tables, children, suspects, is_new)
-        self._memory = Memory(Names(naming), data_table, is_new, before, self.agent_tables, types, described)
+        self._memory = Memory(naming, known, agent_tables, data_table, is_new, suspects, shared)
+        self.agent_tables = self._memory.agent_tables
 
     def build(
         self,

@@ -120,11 +120,8 @@ class Table:
     that have a description. `finish` adds to both.
     """
 
-    def __init__(
-        self, name: str, parent: str | None, names: Names, types: Mapping[str, str], described: Collection[str]
-    ) -> None:
+    def __init__(self, name: str, names: Names, types: Mapping[str, str], described: Collection[str]) -> None:
         self.name = name
-        self.parent = parent
         self.types = dict(types)
         self.described = set(described)
         self.segments: list[Segment] = []

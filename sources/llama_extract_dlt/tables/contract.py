@@ -43,7 +43,6 @@ class LoadTable:
     name: str
     data: pa.Table
     key: str
-    parent: str | None = None
     json_columns: list[str] = field(default_factory=list)
     descriptions: dict[str, str] = field(default_factory=dict)
     replaces: bool = True
@@ -54,7 +53,7 @@ class LoadTable:
     @property
     def is_child(self) -> bool:
         """Whether its rows hang under runs and are replaced run by run."""
-        return self.parent is not None
+        return self.key == "_run_id"
 
     @property
     def has_tombstones(self) -> bool:

@@ -106,8 +106,9 @@ def from_arrow(array: pa.Array) -> Node:
             node.fields[array.type.field(position).name] = from_arrow(child)
     elif pa.types.is_list(array.type):
         parent = pc.list_parent_indices(array).to_numpy(zero_copy_only=False).astype(np.int64)
-        index = np.arange(len(parent)) - np.searchsorted(parent, parent)
-        node.elements = Elements(parent, index, from_arrow(array.flatten()))
+        if len(parent):  # a type that was learned may have lists that no document here has
+            index = np.arange(len(parent)) - np.searchsorted(parent, parent)
+            node.elements = Elements(parent, index, from_arrow(array.flatten()))
     elif array.null_count < len(array):
         node.scalars[_KINDS[array.type]] = array
     return node
@@ -178,30 +179,27 @@ def _read_scalars(raws: Sequence[bytes]) -> dict[str, pa.Array]:
     return from_python(_decode(joined)).scalars
 
 
-def _scalar(value: Any) -> tuple[str, Any]:
-    """A JSON scalar with its dlt type; numbers that no type holds keep their digits as text."""
-    if isinstance(value, bool):
-        return "bool", value
-    if isinstance(value, _Number):
-        return value.classify()
-    if isinstance(value, str):
-        return "text", value if value.isascii() else value.encode("utf-8", "replace").decode()
-    raise TypeError(f"not a JSON value: {type(value).__name__}")
-
-
 class _Number(str):
     """A number as it was written."""
 
     __slots__ = ()
 
-    def classify(self) -> tuple[str, Any]:
-        if self.lstrip("-").isdigit():
-            integer = int(self)
-            return ("bigint", integer) if -(2**63) <= integer < 2**63 else ("text", str(self))
-        double = float(self)
-        if repr(double) == self or (math.isfinite(double) and Decimal(repr(double)) == Decimal(self)):
-            return "double", double
-        return "text", str(self)
+
+def _scalar(value: Any) -> tuple[str, Any]:
+    """A JSON scalar with its dlt type; numbers that no type holds keep their digits as text."""
+    if isinstance(value, bool):
+        return "bool", value
+    if not isinstance(value, str):
+        raise TypeError(f"not a JSON value: {type(value).__name__}")
+    if not isinstance(value, _Number):
+        return "text", value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if value.lstrip("-").isdigit():
+        integer = int(value)
+        return ("bigint", integer) if -(2**63) <= integer < 2**63 else ("text", str(value))
+    double = float(value)
+    if repr(double) == value or (math.isfinite(double) and Decimal(repr(double)) == Decimal(value)):
+        return "double", double
+    return "text", str(value)
 
 
 def _decode(document: bytes) -> Any:
@@ -298,14 +296,14 @@ def _has_long_number(document: bytes) -> bool:
         return True
     numbers = (match[1].decode() for match in _LONG_NUMBER.finditer(document))
     # An integer of 16 digits fits its column, but not if Arrow makes a double of it for a fraction beside it.
-    return any("." not in number or _Number(number).classify()[0] == "text" for number in numbers)
+    return any("." not in number or _scalar(_Number(number))[0] == "text" for number in numbers)
 
 
 def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
     """Documents as one array, by Arrow's reader. Raises ArrowInvalid where they do not agree."""
-    lines = _as_lines(documents)
-    if lines.count(b"\n") > len(documents) or b"\r" in lines:
-        lines = _as_lines([document.translate(_LINE_ENDS) for document in documents])
+    if any(b"\n" in document or b"\r" in document for document in documents):
+        documents = [document.translate(_LINE_ENDS) for document in documents]
+    lines = b'{"":' + b'}\n{"":'.join(documents) + b"}\n"
     table = pj.read_json(
         io.BytesIO(lines),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(lines) + 1),
@@ -316,10 +314,6 @@ def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
         memory_pool=_POOL,
     )
     return table.column(0).chunk(0)  # one block, one chunk
-
-
-def _as_lines(documents: Sequence[bytes]) -> bytes:
-    return b'{"":' + b'}\n{"":'.join(documents) + b"}\n"
 
 
 # Line ends can only stand between the tokens of a document (inside text they are escaped), where a blank serves.
