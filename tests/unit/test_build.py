@@ -66,6 +66,29 @@ def test_an_unfit_run_leaves_nothing_behind():
     assert [one.descriptions for one in built.tables if one.name == DATA] == [{"n": "about n"}]
 
 
+def test_a_build_that_fails_at_its_last_table_leaves_nothing_behind():
+    def is_new(name, names):
+        if name == "extraction_runs":
+            raise RuntimeError("no answer")
+        return False
+
+    known = {DATA: {"_run_id": {"data_type": "text"}, "m": {"data_type": "text", "description": "m"}}}
+    tables = builder(known, agent_tables={"a": [DATA]}, is_new=is_new)
+    before = learned(tables)
+    schema = {"properties": {"n": {"type": "string", "description": "about n"}}}
+    built = tables.build([run(1, {"n": "x", "list": [1]}, schema=schema)], load_id="1")
+    assert (list(built.unfit), built.tables) == (["run1"], [])
+    assert learned(tables) == before
+
+
+def test_rows_of_the_same_sync_need_no_tombstones():
+    tables = builder(agent_tables={"a": [DATA]})
+    tables.build([run(1, {"list": [1]})], load_id="1")
+    built = tables.build([run(2, {"n": 1})], load_id="1")
+    assert [table.name for table in built.tables] == [DATA, "extraction_runs"]
+    assert tables.agent_tables == {"a": [DATA, f"{DATA}__list"]}
+
+
 def test_an_error_that_no_run_alone_causes_is_raised(monkeypatch):
     def fail(*_):
         raise RuntimeError("no room")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from ..service.records import NULL, Fields, Run, read_fields, without_download_u
 from . import json_schema
 from .columns import Segment, Table, below, walk
 from .contract import AGENTS, RUNS, LoadTable
-from .field_metadata import MetadataRows, concat_metadata, field_metadata
+from .field_metadata import Places, concat_metadata, field_metadata
 from .json_schema import Shape
 from .memory import DataSchema, Memory, tombstones
 from .parse import Elements, Node, from_members
@@ -134,7 +135,7 @@ class Batch:
         groups: dict[tuple[str, bytes], list[int]] = {}
         for place, (run, schema) in enumerate(zip(runs, schemas, strict=True)):
             groups.setdefault((run.agent_id, schema.text), []).append(place)
-        metadata: list[MetadataRows] = []
+        metadata: list[tuple[Places, Node]] = []
         for group, places in groups.items():
             data_table, shape = self._memory.data_table, schemas[places[0]].shape
             path: tuple[str, ...] = (RUNS, "data") if data_table is None else (data_table(group[0]),)
@@ -143,7 +144,7 @@ class Batch:
             for rows, root in self._parse(
                 ("data", *group),
                 {place: _as_list(bytes(parts[place].data)) for place in places},
-                lambda root, path=path, shape=shape: self._loses_digits(root, path, shape),
+                partial(self._loses_digits, path, shape),
             ):
                 if root.elements is not None:
                     self._add_list(path, rows, ("data",), root.elements, shape)
@@ -155,7 +156,7 @@ class Batch:
                 for rows, root in self._parse((form, *group), trees.pop(form)):
                     metadata += field_metadata(rows.runs, rows.keys, root)
         if metadata:
-            self._add_metadata(concat_metadata(metadata))
+            self._add_metadata(*concat_metadata(metadata))
 
     def _parse(
         self, shape: Hashable, texts: Mapping[int, bytes], loses_digits: Callable[[Node], bool] | None = None
@@ -168,7 +169,7 @@ class Batch:
         parsed = self._memory.parser.parse(shape, list(there.values()), loses_digits)
         return [(rows.take(places), root) for places, root in parsed]
 
-    def _loses_digits(self, node: Node, path: tuple[str, ...], shape: Shape) -> bool:
+    def _loses_digits(self, path: tuple[str, ...], shape: Shape, node: Node) -> bool:
         """Whether lists for the table at `path` have doubles for text columns, which want numbers as written."""
         if node.elements is None:
             return False
@@ -176,21 +177,21 @@ class Batch:
         for inner, member, its_shape in walk(node.elements.node, shape):
             if "double" in member.scalars and types.get(self._names.column(inner), its_shape.data_type) == "text":
                 return True
-            if self._loses_digits(member, below(path, inner), its_shape.element()):
+            if self._loses_digits(below(path, inner), its_shape.element(), member):
                 return True
         return False
 
-    def _add_metadata(self, found: MetadataRows) -> None:
+    def _add_metadata(self, places: Places, node: Node) -> None:
         """`extraction_runs__field_metadata`, and below it the citations."""
-        rows = _Rows(found.runs, found.keys, encode(found.keys))
-        there = np.isin(found.data_rows.high, np.concatenate([np.array([], np.uint64), *self._row_keys]))
+        there = np.isin(places.data_rows.high, np.concatenate([np.array([], np.uint64), *self._row_keys]))
         more = {
-            "field_path": found.path,
-            "field_name": found.name,
-            "data_row_id": pc.if_else(pa.array(there), encode(found.data_rows), None),
+            "field_path": places.path,
+            "field_name": places.name,
+            "data_row_id": pc.if_else(pa.array(there), encode(places.data_rows), None),
         }
-        parents, shape = self._run_ids.take(pa.array(found.runs)), Shape(json_schema.FIELD_METADATA)
-        self._add_rows((RUNS, "field_metadata"), rows, parents, found.position, found.node, shape, more)
+        rows, shape = _Rows(places.runs, places.keys, encode(places.keys)), Shape(json_schema.FIELD_METADATA)
+        run_ids = self._run_ids.take(pa.array(places.runs))
+        self._add_rows((RUNS, "field_metadata"), rows, run_ids, places.position, node, shape, more)
 
     def _add_list(
         self, path: tuple[str, ...], above: _Rows, step: tuple[str, ...], lists: Elements, shape: Shape

@@ -85,9 +85,7 @@ class TableBuilder:
             batch = Batch(self._memory, load_id)
             tables = batch.build(runs, removed, moved)
         except Exception:
-            unfit = self._unfit(runs, load_id, moved)
-            if not unfit:
-                raise
+            unfit = self._unfit(runs, load_id, moved)  # if there are none, the same error comes again
             batch = Batch(self._memory, load_id)
             tables = batch.build([run for run in runs if run.id not in unfit], removed, moved)
         made = [*tables, schema_table(batch.new_schemas()), rejected_table(rejected)]
@@ -135,28 +133,29 @@ class TableBuilder:
 
 def schema_table(found: Mapping[str, bytes]) -> LoadTable | None:
     """`extraction_schemas` for the texts of data schemas by their hash."""
-    if not found:
-        return None
-    texts = [text.decode() for text in found.values()]
-    fields = [pa.field("hash", pa.string(), nullable=False), pa.field("data_schema", pa.string())]
-    data = pa.table([pa.array(found.keys(), pa.string()), pa.array(texts, pa.string())], schema=pa.schema(fields))
-    return LoadTable(SCHEMAS, data, key="hash", json_columns=["data_schema"])
+    columns = {"hash": found.keys(), "data_schema": (text.decode() for text in found.values())}
+    return _text_table(SCHEMAS, columns, json_columns=["data_schema"]) if found else None
 
 
 def rejected_table(items: Sequence[Rejected]) -> LoadTable | None:
     """`extraction_runs__rejected`: one row a text, so that the same reject is there once however often it comes."""
     unique = {item.raw: item for item in items}
-    if not unique:
-        return None
     texts = [raw.decode("utf-8", "replace") for raw in unique]
     columns = {
-        "_dlt_id": encode(run_keys(texts)),
-        "reason": pa.array([item.reason for item in unique.values()], pa.string()),
-        "position": pa.array([item.position for item in unique.values()], pa.string()),
-        "raw": pa.array(texts, pa.string()),
+        "_dlt_id": encode(run_keys(texts)).to_pylist(),
+        "reason": (item.reason for item in unique.values()),
+        "position": (item.position for item in unique.values()),
+        "raw": texts,
     }
-    fields = [pa.field(name, pa.string(), nullable=name != "_dlt_id") for name in columns]
-    return LoadTable(REJECTED, pa.table(columns, schema=pa.schema(fields)), key="_dlt_id")
+    return _text_table(REJECTED, columns) if unique else None
+
+
+def _text_table(name: str, columns: Mapping[str, Iterable[str]], json_columns: Sequence[str] = ()) -> LoadTable:
+    """A table of texts; the first column is its key."""
+    key = next(iter(columns))
+    schema = pa.schema([pa.field(column, pa.string(), nullable=column != key) for column in columns])
+    data = pa.table([pa.array(list(values), pa.string()) for values in columns.values()], schema=schema)
+    return LoadTable(name, data, key, list(json_columns))
 
 
 def without_nul(data: pa.Table) -> pa.Table:

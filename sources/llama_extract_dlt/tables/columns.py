@@ -203,29 +203,25 @@ _TIME = r"^\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
 _TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
 
 
-class Fit(NamedTuple):
-    """Values of a column's type (null where a value does not fit), and the values that do not (null elsewhere)."""
-
-    values: pa.Array
-    rest: pa.Array | None
-
-
-def fit(kind: str, array: pa.Array, target: str) -> Fit:
+def fit(kind: str, array: pa.Array, target: str) -> tuple[pa.Array, pa.Array | None]:
     """Values of the dlt type `kind` as far as a column of the dlt type `target` holds them without changing them.
+
+    Returns an array of the column's type, null where a value does not fit, and one of the values that do not, null
+    elsewhere; None if all fit.
 
     Numbers and booleans become text in a text column, as dlt does it; text never becomes anything but a date,
     timestamp or time, and only where it is one, written in ISO 8601.
     """
     if kind == target:
-        return Fit(array, None)
+        return array, None
     convert = _CONVERSIONS.get((kind, target))
     if convert is None:
-        return Fit(pa.nulls(len(array), ARROW_TYPES.get(target, pa.null())), array)
+        return pa.nulls(len(array), ARROW_TYPES.get(target, pa.null())), array
     values = convert(array)
     missed = pc.and_(pc.is_valid(array), pc.is_null(values))
     if not pc.any(missed).as_py():
-        return Fit(values, None)
-    return Fit(values, pc.if_else(missed, array, None))
+        return values, None
+    return values, pc.if_else(missed, array, None)
 
 
 def _exact_doubles(array: pa.Array) -> pa.Array:
@@ -295,9 +291,6 @@ _CONVERSIONS: dict[tuple[str, str], Callable[[pa.Array], pa.Array]] = {
     ("text", "date"): _dates,
     ("text", "timestamp"): _timestamps,
     ("text", "time"): _times,
-    ("text", "json"): _json_text,
-    ("bigint", "json"): _json_text,
-    ("double", "json"): _json_text,
-    ("bool", "json"): _json_text,
+    **{(kind, "json"): _json_text for kind in ("text", "bigint", "double", "bool")},
     ("json", "text"): lambda array: array,
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -15,98 +14,71 @@ from .parse import Elements, Node, concat
 from .row_keys import Int64s, Keys, child_keys
 
 
-@dataclass(slots=True)
-class MetadataRows:
-    """Rows of field metadata, each column with one entry a row.
+class Places(NamedTuple):
+    """One place in the trees of some runs, or several places: what they are called, which data rows they speak of.
 
-    `position` is that of the list element that the place belongs to (0 outside of lists). `data_rows` are the keys
-    that the data row with the value has, if there is one. The node has the scalars of the place, and its citations.
+    `path` and `name` are texts while they are the same for all. `position` is that of the list element that the place
+    belongs to (0 outside of lists). `data_rows` are the keys that the data row with the value has, if there is one;
+    `since` is the path from there to the value.
     """
 
     runs: Int64s
     keys: Keys
-    path: pa.Array
-    name: pa.Array
+    path: str | pa.Array
+    name: str | pa.Array
     position: Int64s
     data_rows: Keys
-    node: Node
+    since: tuple[str, ...] = ()
+
+    def member(self, key: str) -> Places:
+        return self._replace(
+            keys=child_keys(self.keys, (key,)),
+            path=_dotted(self.path, key),
+            name=_dotted(self.name, key),
+            since=(*self.since, key),
+        )
+
+    def element(self, elements: Elements) -> Places:
+        above = self.take(elements.parent)
+        return above._replace(
+            keys=child_keys(above.keys, ("[]",), elements.index),
+            path=_dotted(above.path, pa.array(elements.index).cast(pa.string())),
+            position=elements.index,
+            data_rows=child_keys(above.data_rows, self.since, elements.index),
+            since=(),
+        )
+
+    def take(self, rows: Int64s) -> Places:
+        path = self.path if isinstance(self.path, str) else self.path.take(pa.array(rows))
+        position, data_rows = self.position[rows], self.data_rows.take(rows)
+        return Places(self.runs[rows], self.keys.take(rows), path, self.name, position, data_rows, self.since)
 
 
-def field_metadata(runs: Int64s, keys: Keys, root: Node) -> Iterator[MetadataRows]:
-    """What the trees of `runs`, whose keys are `keys`, carry, place by place."""
+def field_metadata(runs: Int64s, keys: Keys, root: Node) -> Iterator[tuple[Places, Node]]:
+    """What the trees of `runs`, whose keys are `keys`, carry: places, with their scalars and citations as a node."""
     nowhere = np.zeros(len(runs), dtype=np.int64)
-    place = _Place(runs, child_keys(keys, ("field_metadata",)), "", "", nowhere, keys, ("data",))
+    place = Places(runs, child_keys(keys, ("field_metadata",)), "", "", nowhere, keys, ("data",))
     if root.elements is None:
         # An object describes the one row of its run's data; a list has an element for each.
         place = place._replace(data_rows=child_keys(keys, ("data",)), since=())
     return _walk(root, place)
 
 
-def concat_metadata(parts: Sequence[MetadataRows]) -> MetadataRows:
-    """The rows of all parts, one part after another."""
-    return MetadataRows(
-        runs=np.concatenate([part.runs for part in parts]),
-        keys=Keys.concat([part.keys for part in parts]),
-        path=pa.concat_arrays([part.path for part in parts]),
-        name=pa.concat_arrays([part.name for part in parts]),
-        position=np.concatenate([part.position for part in parts]),
-        data_rows=Keys.concat([part.data_rows for part in parts]),
-        node=concat([part.node for part in parts]),
+def concat_metadata(parts: Sequence[tuple[Places, Node]]) -> tuple[Places, Node]:
+    """All places, one part after another, their paths and names as arrays."""
+    places = Places(
+        runs=np.concatenate([part.runs for part, _ in parts]),
+        keys=Keys.concat([part.keys for part, _ in parts]),
+        path=pa.concat_arrays([_repeated(part.path, len(part.runs)) for part, _ in parts]),
+        name=pa.concat_arrays([_repeated(part.name, len(part.runs)) for part, _ in parts]),
+        position=np.concatenate([part.position for part, _ in parts]),
+        data_rows=Keys.concat([part.data_rows for part, _ in parts]),
     )
+    return places, concat([node for _, node in parts])
 
 
-class _Place(NamedTuple):
-    """One place in the trees of some runs: what it is called, and which data row it speaks of.
-
-    `path` is one text, or an array of them below a list. `since` is the path from the data row to the value.
-    """
-
-    runs: Int64s
-    keys: Keys
-    path: str | pa.Array
-    name: str
-    position: Int64s
-    data_rows: Keys
-    since: tuple[str, ...]
-
-    def member(self, key: str) -> _Place:
-        return self._replace(
-            keys=child_keys(self.keys, (key,)),
-            path=_dotted(self.path, key),
-            name=f"{self.name}.{key}" if self.name else key,
-            since=(*self.since, key),
-        )
-
-    def element(self, elements: Elements) -> _Place:
-        parent = pa.array(elements.parent)
-        path = self.path if isinstance(self.path, str) else self.path.take(parent)
-        return _Place(
-            self.runs[elements.parent],
-            child_keys(self.keys.take(elements.parent), ("[]",), elements.index),
-            _dotted(path, pa.array(elements.index).cast(pa.string())),
-            self.name,
-            elements.index,
-            child_keys(self.data_rows.take(elements.parent), self.since, elements.index),
-            (),
-        )
-
-    def rows(self, node: Node) -> MetadataRows:
-        """The rows of those runs (or list elements) for which the node has anything."""
-        places = np.flatnonzero(_filled(node))
-        chosen = pa.array(places)
-        return MetadataRows(
-            self.runs[places],
-            self.keys.take(places),
-            pa.repeat(self.path, len(places)) if isinstance(self.path, str) else self.path.take(chosen),
-            pa.repeat(self.name, len(places)),
-            self.position[places],
-            self.data_rows.take(places),
-            node.take(places),
-        )
-
-
-def _walk(node: Node, place: _Place) -> Iterator[MetadataRows]:
-    """The rows of a place, then those of the places below it."""
+def _walk(node: Node, place: Places) -> Iterator[tuple[Places, Node]]:
+    """A place, for those runs (or list elements) that have anything there, then the places below it."""
     here = Node(node.length, node.scalars)
     members = {}
     for key, member in node.fields.items():
@@ -117,8 +89,8 @@ def _walk(node: Node, place: _Place) -> Iterator[MetadataRows]:
             here.fields[key] = Node(node.length, member.scalars, {}, citations)
         if member.fields or lists is not None:
             members[key] = Node(node.length, {}, member.fields, lists)
-    if (rows := place.rows(here)).node.length:
-        yield rows
+    if len(rows := np.flatnonzero(_filled(here))):
+        yield place.take(rows), here.take(rows)
     if node.elements is not None:
         yield from _walk(node.elements.node, place.element(node.elements))
     for key, member in members.items():
@@ -152,6 +124,10 @@ def _filled(node: Node) -> npt.NDArray[np.bool_]:
     if node.elements is not None:
         filled[node.elements.parent] = True
     return filled
+
+
+def _repeated(text: str | pa.Array, times: int) -> pa.Array:
+    return pa.repeat(text, times) if isinstance(text, str) else text
 
 
 def _dotted(path: str | pa.Array, step: str | pa.Array) -> str | pa.Array:

@@ -21,8 +21,6 @@ from ..service.records import Fields
 from .contract import ARROW_TYPES
 from .row_keys import Int64s
 
-# ── columns ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
 
 @dataclass(slots=True)
 class Elements:
@@ -206,9 +204,6 @@ def _decode(document: bytes) -> Any:
     return json.loads(document, parse_int=_Number, parse_float=_Number)
 
 
-# ── documents ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 class Parser:
     """Parses documents of one shape after another, and remembers the types that each shape had."""
 
@@ -224,12 +219,9 @@ class Parser:
         64-bit integer or a double cannot hold. Arrow reads 2 beside 1.5 as 2.0 and forgets how a number was written;
         `loses_digits` says of a node whether that matters. Without it no digits matter: numbers are measurements.
         """
-        places = np.arange(len(documents))
-        if not (loses_digits and (long := _with_long_numbers(documents))):
-            return [(places, self._parse_alike(shape, documents, loses_digits))]
-        usual = np.setdiff1d(places, long)
-        parsed = [(np.array(long), _parse_exactly([documents[place] for place in long]))]
-        if len(usual):
+        long = np.array(_with_long_numbers(documents) if loses_digits else [], dtype=np.int64)
+        parsed = [(long, _parse_exactly([documents[place] for place in long]))] if len(long) else []
+        if len(usual := np.setdiff1d(np.arange(len(documents)), long)):
             parsed.append((usual, self._parse_alike(shape, [documents[place] for place in usual], loses_digits)))
         return parsed
 
