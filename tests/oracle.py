@@ -17,9 +17,7 @@ from dlt.normalize.configuration import NormalizeConfiguration
 from dlt.normalize.items_normalizers.jsonl import JsonLItemsNormalizer
 
 from llama_extract_dlt.service.records import Run
-from llama_extract_dlt.tables.build import RunTables
-from llama_extract_dlt.tables.parse import Parser
-from llama_extract_dlt.tables.split import read_runs
+from llama_extract_dlt.tables.build import TableBuilder
 
 DATA = "extraction_runs__data"
 KEYS = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_dlt_load_id", "_deleted"}
@@ -59,14 +57,17 @@ class Sides:
         if types:
             columns = [{"name": name, "data_type": kind} for name, kind in types.items()]
             self.schema.update_table(utils.new_table(DATA, columns=columns))
-        self.parser = Parser()
         ours = dlt.Schema("ours")
         for schema in (self.schema, ours):
             schema.naming.max_length = max_length  # as a destination's limit on identifiers sets it
-        self.tables = RunTables(ours)
+        self.builder = TableBuilder(ours.naming, {})
         self.data_schema = data_schema
         self.kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self._agents: dict[str, list[str]] = {}
+
+    @property
+    def types(self) -> dict[str, dict[str, str]]:
+        """The types that this source's columns have by now, by their table."""
+        return self.builder._memory.types
 
     @property
     def naming(self) -> NamingConvention:
@@ -106,14 +107,14 @@ class Sides:
             )
             for number, document in enumerate(documents)
         ]
-        loads = {
-            load.name: load.data for load in self.tables.build(read_runs(runs, self.parser), [], self._agents, "1")
-        }
+        built = self.builder.build(runs, load_id="1")
+        assert not built.unfit
+        loads = {load.name: load.data for load in built.tables}
         found: Rows = {}
         identity: dict[str, RowId] = {}
         # Parents come before children: a child's name is its parent's with something after it.
         for table in sorted((name for name in loads if name == DATA or name.startswith(f"{DATA}__")), key=len):
-            types = self.tables._types[table]
+            types = self.types[table]
             rows = [row for row in loads[table].to_pylist() if not row.get("_deleted")]
             for row in rows:
                 parent = (int(row["_run_id"]),) if table == DATA else identity[row["_dlt_parent_id"]]

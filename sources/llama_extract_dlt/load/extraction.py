@@ -26,10 +26,9 @@ from ..sync.dry_run import AgentPlan, plan
 from ..sync.events import Agent, Selection, Tally
 from ..sync.feed import Batch, Feed, one_ahead
 from ..sync.lookups import read_agents, select_agents
-from ..tables.build import without_nul
+from ..tables.build import TableBuilder, rejected_table, without_nul
 from ..tables.contract import LoadTable, agent_table
 from ..tables.parse import give_back_memory
-from ._builder import TableBuilder
 from .warehouse import Holdings
 
 _logger = logging.getLogger("llama_extract_dlt")
@@ -253,7 +252,7 @@ class Extraction:
                 new.append(built.unfit[run_id])
             told[run_id] = run.content_hash
         tables = list(built.tables)
-        if (rejects := self._builder.rejected_table(new)) is not None:
+        if (rejects := rejected_table(new)) is not None:
             tables.insert(0, rejects)
         return Tables(
             tables,

@@ -1,7 +1,8 @@
-"""The table contract of docs/tables.md: names of tables and key columns, and a table that is ready to load."""
+"""The table contract of docs/tables.md: names of tables and key columns, types, and a table that is ready to load."""
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,6 +23,18 @@ RESERVED |= {"_dlt_load_id", "_content_hash", "_child_rows", "_deleted_at"}
 NOT_NULL = {"id", "hash", "_run_id"}
 """Key columns that are never null, which Arrow and the hints must say alike."""
 
+ARROW_TYPES: dict[str, pa.DataType] = {
+    "text": pa.string(),
+    "bigint": pa.int64(),
+    "double": pa.float64(),
+    "bool": pa.bool_(),
+    "date": pa.date32(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+    "time": pa.time64("us"),
+    "json": pa.string(),
+}
+"""The Arrow type of a column, by its dlt type."""
+
 
 @dataclass(slots=True)
 class LoadTable:
@@ -30,7 +43,6 @@ class LoadTable:
     name: str
     data: pa.Table
     key: str
-    parent: str | None = None
     json_columns: list[str] = field(default_factory=list)
     descriptions: dict[str, str] = field(default_factory=dict)
     replaces: bool = True
@@ -41,11 +53,11 @@ class LoadTable:
     @property
     def is_child(self) -> bool:
         """Whether its rows hang under runs and are replaced run by run."""
-        return self.parent is not None
+        return self.key == "_run_id"
 
     @property
     def has_tombstones(self) -> bool:
-        """Whether there may be rows that stand for none."""
+        """Whether the table may contain tombstones."""
         return "_deleted" in self.data.column_names
 
     @property
@@ -56,9 +68,14 @@ class LoadTable:
         return int(self.data.num_rows) - int(pc.sum(self.data["_deleted"].cast(pa.int64()), min_count=0).as_py())
 
 
+def is_child(columns: Container[str]) -> bool:
+    """Whether a table with these columns is a child table."""
+    return "_run_id" in columns
+
+
 def child_tables(schema: dlt.Schema) -> list[str]:
-    """The tables of the schema whose rows hang under runs."""
-    return [name for name, table in schema.tables.items() if "_run_id" in table["columns"]]
+    """The child tables of the schema."""
+    return [name for name, table in schema.tables.items() if is_child(table["columns"])]
 
 
 def agent_table(tables: dict[str, str], agent_id: str, name: str, naming: NamingConvention) -> str:

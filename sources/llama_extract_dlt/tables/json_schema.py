@@ -123,61 +123,45 @@ def _resolve(root: Any, reference: str) -> Any:
     return current
 
 
-def _object(text: str = "", timestamps: str = "", integers: str = "", booleans: str = "") -> dict[str, Any]:
-    properties: dict[str, Any] = {name: {"type": "string"} for name in text.split()}
-    properties |= {name: {"type": "string", "format": "date-time"} for name in timestamps.split()}
-    properties |= {name: {"type": "integer"} for name in integers.split()}
-    properties |= {name: {"type": "boolean"} for name in booleans.split()}
-    return {"type": "object", "properties": properties}
+_TEXT, _INTEGER, _NUMBER, _BOOLEAN = ({"type": kind} for kind in ("string", "integer", "number", "boolean"))
+_TIMESTAMP = {"type": "string", "format": "date-time"}
+
+
+def _object(**members: Any) -> dict[str, Any]:
+    return {"type": "object", "properties": members}
+
+
+def _all(names: str, schema: Any) -> dict[str, Any]:
+    return dict.fromkeys(names.split(), schema)
 
 
 # What the API's description says of its own objects, as far as it decides a column's type.
-AGENT = _object(
-    text="id name project_id custom_configuration",
-    timestamps="created_at updated_at",
-)
+AGENT = _object(**_all("id name project_id custom_configuration", _TEXT), **_all("created_at updated_at", _TIMESTAMP))
 RUN = _object(
-    text="id project_id extraction_agent_id job_id file_id status error",
-    timestamps="created_at updated_at",
-    booleans="from_ui",
+    **_all("id project_id extraction_agent_id job_id file_id status error", _TEXT),
+    **_all("created_at updated_at", _TIMESTAMP),
+    from_ui=_BOOLEAN,
 )
 CONFIG = _object(
-    text="chunk_mode extract_model extraction_mode extraction_target page_range parse_model priority system_prompt",
-    integers="num_pages_context",
-    booleans="citation_bbox cite_sources confidence_scores high_resolution_mode invalidate_cache "
-    "multimodal_fast_mode use_reasoning",
+    **_all("chunk_mode extract_model extraction_mode extraction_target page_range parse_model", _TEXT),
+    **_all("priority system_prompt", _TEXT),
+    **_all("citation_bbox cite_sources confidence_scores high_resolution_mode invalidate_cache", _BOOLEAN),
+    **_all("multimodal_fast_mode use_reasoning", _BOOLEAN),
+    num_pages_context=_INTEGER,
 )
 FILE = _object(
-    text="id name project_id data_source_id external_file_id file_type purpose",
-    timestamps="created_at updated_at expires_at last_modified_at",
-    integers="file_size",
+    **_all("id name project_id data_source_id external_file_id file_type purpose", _TEXT),
+    **_all("created_at updated_at expires_at last_modified_at", _TIMESTAMP),
+    file_size=_INTEGER,
 )
-_NUMBER = {"type": "number"}
-FIELD_METADATA = {
-    "type": "object",
-    "properties": {
-        "confidence": _NUMBER,
-        "extraction_confidence": _NUMBER,
-        "parsing_confidence": _NUMBER,
-        "reasoning": {"type": "string"},
-        "error": {"type": "string"},
-        "citation": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "page": {"type": "integer"},
-                    "matching_text": {"type": "string"},
-                    "page_dimensions": {
-                        "type": "object",
-                        "properties": {"width": _NUMBER, "height": _NUMBER},
-                    },
-                    "bounding_boxes": {
-                        "type": "array",
-                        "items": {"type": "object", "properties": dict.fromkeys("xywh", _NUMBER)},
-                    },
-                },
-            },
-        },
-    },
-}
+_CITATION = _object(
+    page=_INTEGER,
+    matching_text=_TEXT,
+    page_dimensions=_object(width=_NUMBER, height=_NUMBER),
+    bounding_boxes={"type": "array", "items": _object(**_all("x y w h", _NUMBER))},
+)
+FIELD_METADATA = _object(
+    **_all("confidence extraction_confidence parsing_confidence", _NUMBER),
+    **_all("reasoning error", _TEXT),
+    citation={"type": "array", "items": _CITATION},
+)

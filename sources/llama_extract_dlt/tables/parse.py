@@ -6,7 +6,7 @@ import io
 import json
 import math
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -17,12 +17,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json as pj
 
+from ..service.records import Fields
+from .contract import ARROW_TYPES
 from .row_keys import Int64s
 
 
 @dataclass(slots=True)
 class Elements:
-    """The elements of all lists at one path: which place each list is at, and the position in that list."""
+    """The elements of all lists at one path: which place each one's list is at, and the position in that list."""
 
     parent: Int64s
     index: Int64s
@@ -30,12 +32,14 @@ class Elements:
 
     def take(self, places: Int64s) -> Elements:
         """The elements at these places, which are in ascending order."""
+        if len(places) == len(self.parent):
+            return self
         return Elements(self.parent[places], self.index[places], self.node.take(places))
 
 
 @dataclass(slots=True)
 class Node:
-    """All values at one path of a batch of documents: `length` places, each empty or holding one value.
+    """All values at one path of some documents: `length` places, each empty or holding one value.
 
     A place holds a scalar (in the array of its dlt type, null elsewhere), an object (its members are in
     `fields`, each a node with the same places) or a list (its elements are in `elements`).
@@ -48,6 +52,8 @@ class Node:
 
     def take(self, places: Int64s) -> Node:
         """The node of these places alone, which are in ascending order."""
+        if len(places) == self.length:
+            return self
         elements = None
         if self.elements is not None:
             new = np.full(self.length, -1, dtype=np.int64)
@@ -62,68 +68,32 @@ class Node:
         )
 
 
-@dataclass(slots=True)
-class Batch:
-    """Documents that were read together: the places they had among all, and their values.
-
-    `exact` says that numbers are of the kind they were written as. Arrow reads 2 beside 1.5 as 2.0.
-    """
-
-    places: Int64s
-    root: Node
-    exact: bool
-
-
-class Parser:
-    """Reads documents of one shape after another and remembers what it has seen of each shape."""
-
-    def __init__(self) -> None:
-        self._types: dict[Hashable, pa.DataType] = {}
-
-    def parse(self, shape: Hashable, documents: Sequence[bytes], *, all_digits: bool = True) -> list[Batch]:
-        """Columns of `documents`, JSON texts that are expected to be alike when `shape` is the same.
-
-        Returns one batch, or two where some documents had to be read by Python: those with numbers that a 64-bit
-        integer or a double cannot hold (unless not `all_digits` matter), or all when Arrow cannot read them together.
-        """
-        exact = _with_long_numbers(documents) if all_digits else []
-        if not exact:
-            return [self._parse_alike(shape, np.arange(len(documents)), documents)]
-        usual = np.setdiff1d(np.arange(len(documents)), exact)
-        batches = [parse_exactly(np.array(exact), documents)]
-        if len(usual):
-            batches.append(self._parse_alike(shape, usual, documents))
-        return batches
-
-    def _parse_alike(self, shape: Hashable, places: Int64s, documents: Sequence[bytes]) -> Batch:
-        known = self._types.get(shape)
-        alike = [documents[place] for place in places]
-        try:
-            array = _read(alike, known)
-        except pa.ArrowInvalid:
-            if known is None:
-                return parse_exactly(places, documents)
-            # What was learned may no longer hold (an integer column that now has fractions): look afresh.
-            del self._types[shape]
-            return self._parse_alike(shape, places, documents)
-        seen = _unify(known, array.type)
-        if not _is_sound(array):
-            # Arrow rewrites text that looks like a timestamp, and loses nulls that open a list (apache/arrow#51305).
-            # It does neither where it is told the type, and now most types are known.
-            try:
-                array = _read(alike, seen)
-            except pa.ArrowInvalid:
-                return parse_exactly(places, documents)
-            if not _is_sound(array):
-                return parse_exactly(places, documents)
-        if seen is not None:
-            self._types[shape] = seen
-        return Batch(places, from_arrow(array), exact=False)
-
-
-def parse_exactly(places: Int64s, documents: Sequence[bytes]) -> Batch:
-    """The documents at these places, read by Python: slower, whatever they hold, every number as it was written."""
-    return Batch(places, from_python([_decode(documents[place]) for place in places]), exact=True)
+def concat(nodes: Sequence[Node]) -> Node:
+    """The places of all nodes, one node after another."""
+    if len(nodes) == 1:
+        return nodes[0]
+    lengths = [node.length for node in nodes]
+    kinds = dict.fromkeys(kind for node in nodes for kind in node.scalars)
+    keys = dict.fromkeys(key for node in nodes for key in node.fields)
+    starts = np.cumsum(lengths) - lengths
+    lists = [(start, node.elements) for start, node in zip(starts, nodes, strict=True) if node.elements is not None]
+    elements = None
+    if lists:
+        elements = Elements(
+            np.concatenate([part.parent + start for start, part in lists]),
+            np.concatenate([part.index for _, part in lists]),
+            concat([part.node for _, part in lists]),
+        )
+    scalars = {
+        kind: pa.concat_arrays([node.scalars.get(kind, pa.nulls(node.length, ARROW_TYPES[kind])) for node in nodes])
+        for kind in kinds
+    }
+    return Node(
+        sum(lengths),
+        scalars,
+        {key: concat([node.fields.get(key) or Node(node.length) for node in nodes]) for key in keys},
+        elements,
+    )
 
 
 def from_arrow(array: pa.Array) -> Node:
@@ -134,12 +104,11 @@ def from_arrow(array: pa.Array) -> Node:
             node.fields[array.type.field(position).name] = from_arrow(child)
     elif pa.types.is_list(array.type):
         parent = pc.list_parent_indices(array).to_numpy(zero_copy_only=False).astype(np.int64)
-        lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-        starts = np.cumsum(lengths) - lengths
-        index = np.arange(len(parent), dtype=np.int64) - starts[parent]
-        node.elements = Elements(parent, index, from_arrow(array.flatten()))
+        if len(parent):  # a type that was learned may have lists that no document here has
+            index = np.arange(len(parent)) - np.searchsorted(parent, parent)
+            node.elements = Elements(parent, index, from_arrow(array.flatten()))
     elif array.null_count < len(array):
-        node.scalars[_SCALAR_TYPES[array.type]] = array
+        node.scalars[_KINDS[array.type]] = array
     return node
 
 
@@ -156,14 +125,18 @@ def from_python(values: list[Any]) -> Node:
             continue
         if isinstance(value, dict):
             for key, member in value.items():
-                members.setdefault(key, [None] * len(values))[place] = member
+                if key not in members:
+                    members[key] = [None] * len(values)
+                members[key][place] = member
         elif isinstance(value, list):
             parent.extend([place] * len(value))
             index.extend(range(len(value)))
             elements.extend(value)
         else:
             kind, scalar = _scalar(value)
-            scalars.setdefault(kind, [None] * len(values))[place] = scalar
+            if kind not in scalars:
+                scalars[kind] = [None] * len(values)
+            scalars[kind][place] = scalar
     node.scalars = {kind: pa.array(column, type=ARROW_TYPES[kind]) for kind, column in scalars.items()}
     node.fields = {key: from_python(column) for key, column in members.items()}
     if elements:
@@ -171,59 +144,37 @@ def from_python(values: list[Any]) -> Node:
     return node
 
 
-def concat_scalars(parts: Sequence[pa.Array | None], lengths: Sequence[int], kind: str) -> pa.Array:
-    """Scalars of one kind, one part after another, nulls for a part that has none."""
-    kind_of = ARROW_TYPES[kind]
-    filled = [pa.nulls(n, kind_of) if part is None else part for part, n in zip(parts, lengths, strict=True)]
-    return pa.concat_arrays(filled)
+def from_members(rows: Sequence[Fields | None]) -> Node:
+    """The node of objects whose members are known as texts; members that are objects or lists stay JSON text."""
+    node = Node(len(rows))
+    for key in dict.fromkeys(key for row in rows if row for key in row):
+        raws = [bytes(row[key]) if row and key in row else b"null" for row in rows]
+        nested = [raw.decode() if raw[:1] in (b"{", b"[") else None for raw in raws]
+        member = node.fields[key] = Node(len(rows))
+        if any(nested):
+            member.scalars["json"] = pa.array(nested, pa.string())
+            raws = [b"null" if text else raw for raw, text in zip(raws, nested, strict=True)]
+        member.scalars |= _read_scalars(raws)
+    return node
 
 
-def concat_elements(parts: Sequence[Elements | None], lengths: Sequence[int]) -> Elements | None:
-    """The lists of nodes of these lengths, put one after another; None if there are no lists."""
-    starts = np.cumsum(lengths) - lengths
-    there = [(start, part) for start, part in zip(starts, parts, strict=True) if part is not None]
-    if not there:
-        return None
-    return Elements(
-        np.concatenate([part.parent + start for start, part in there]),
-        np.concatenate([part.index for _, part in there]),
-        _concat([part.node for _, part in there]),
-    )
+_KINDS = {ARROW_TYPES[kind]: kind for kind in ("text", "bigint", "double", "bool")}
+"""The dlt types of JSON scalars, by the Arrow types that Arrow gives them."""
 
 
-def _concat(nodes: Sequence[Node]) -> Node:
-    """The places of all nodes, one node after another."""
-    if len(nodes) == 1:
-        return nodes[0]
-    lengths = [node.length for node in nodes]
-    kinds = dict.fromkeys(kind for node in nodes for kind in node.scalars)
-    keys = dict.fromkeys(key for node in nodes for key in node.fields)
-    return Node(
-        sum(lengths),
-        {kind: concat_scalars([node.scalars.get(kind) for node in nodes], lengths, kind) for kind in kinds},
-        {key: _concat([node.fields.get(key) or Node(node.length) for node in nodes]) for key in keys},
-        concat_elements([node.elements for node in nodes], lengths),
-    )
-
-
-ARROW_TYPES: dict[str, pa.DataType] = {
-    "text": pa.string(),
-    "bigint": pa.int64(),
-    "double": pa.float64(),
-    "bool": pa.bool_(),
-}
-_SCALAR_TYPES = {arrow: kind for kind, arrow in ARROW_TYPES.items()}
-
-
-def _scalar(value: Any) -> tuple[str, Any]:
-    """A JSON scalar with its dlt type; numbers that no type holds keep their digits as text."""
-    if isinstance(value, bool):
-        return "bool", value
-    if isinstance(value, _Number):
-        return value.classify()
-    if isinstance(value, str):
-        return "text", value.encode("utf-8", "replace").decode()
-    raise TypeError(f"not a JSON value: {type(value).__name__}")
+def _read_scalars(raws: Sequence[bytes]) -> dict[str, pa.Array]:
+    joined = b"[" + b",".join(raws) + b"]"
+    if _LONG_DIGITS not in joined.translate(_DIGITS_TO_ZERO):
+        try:
+            array = pa.array(msgspec.json.decode(joined))
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, msgspec.DecodeError):
+            pass
+        else:
+            if pa.types.is_null(array.type):
+                return {}
+            if array.type in _KINDS:
+                return {_KINDS[array.type]: array}
+    return from_python(_decode(joined)).scalars
 
 
 class _Number(str):
@@ -231,18 +182,88 @@ class _Number(str):
 
     __slots__ = ()
 
-    def classify(self) -> tuple[str, Any]:
-        if not any(mark in self for mark in ".eE"):
-            integer = int(self)
-            return ("bigint", integer) if -(2**63) <= integer < 2**63 else ("text", str(self))
-        double = float(self)
-        if math.isfinite(double) and Decimal(repr(double)) == Decimal(self):
-            return "double", double
-        return "text", str(self)
+
+def _scalar(value: Any) -> tuple[str, Any]:
+    """A JSON scalar with its dlt type; numbers that no type holds keep their digits as text."""
+    if isinstance(value, bool):
+        return "bool", value
+    if not isinstance(value, str):
+        raise TypeError(f"not a JSON value: {type(value).__name__}")
+    if not isinstance(value, _Number):
+        return "text", value if value.isascii() else value.encode("utf-8", "replace").decode()
+    if value.lstrip("-").isdigit():
+        integer = int(value)
+        return ("bigint", integer) if -(2**63) <= integer < 2**63 else ("text", str(value))
+    double = float(value)
+    if repr(double) == value or (math.isfinite(double) and Decimal(repr(double)) == Decimal(value)):
+        return "double", double
+    return "text", str(value)
 
 
 def _decode(document: bytes) -> Any:
     return json.loads(document, parse_int=_Number, parse_float=_Number)
+
+
+class Parser:
+    """Parses documents of one shape after another, and remembers the types that each shape had."""
+
+    def __init__(self) -> None:
+        self._types: dict[Hashable, pa.DataType] = {}
+
+    def parse(
+        self, shape: Hashable, documents: Sequence[bytes], loses_digits: Callable[[Node], bool] | None = None
+    ) -> list[tuple[Int64s, Node]]:
+        """Columns of `documents`, JSON texts that are expected to be alike when `shape` is the same.
+
+        Returns nodes, each with the places of its documents: one, or two where some documents have numbers that a
+        64-bit integer or a double cannot hold. Arrow reads 2 beside 1.5 as 2.0 and forgets how a number was written;
+        `loses_digits` says of a node whether that matters. Without it no digits matter: numbers are measurements.
+        """
+        long = np.array(_with_long_numbers(documents) if loses_digits else [], dtype=np.int64)
+        parsed = [(long, _parse_exactly([documents[place] for place in long]))] if len(long) else []
+        if len(usual := np.setdiff1d(np.arange(len(documents)), long)):
+            parsed.append((usual, self._parse_alike(shape, [documents[place] for place in usual], loses_digits)))
+        return parsed
+
+    def _parse_alike(
+        self, shape: Hashable, documents: Sequence[bytes], loses_digits: Callable[[Node], bool] | None
+    ) -> Node:
+        array = self._read_alike(shape, documents)
+        if array is not None:
+            node = from_arrow(array)
+            if not (loses_digits and loses_digits(node)):
+                return node
+        return _parse_exactly(documents)
+
+    def _read_alike(self, shape: Hashable, documents: Sequence[bytes]) -> pa.Array | None:
+        """The documents as Arrow reads them; None if it cannot read them together, or would change them."""
+        known = self._types.get(shape)
+        try:
+            array = _read(documents, known)
+        except pa.ArrowInvalid:
+            if known is None:
+                return None
+            # What was learned may no longer hold (an integer column that now has fractions): look afresh.
+            del self._types[shape]
+            return self._read_alike(shape, documents)
+        seen = _unify(known, array.type)
+        if not _is_sound(array):
+            # Arrow rewrites text that looks like a timestamp, and loses nulls that open a list (apache/arrow#51305).
+            # It does neither where it is told the type, and now most types are known.
+            try:
+                array = _read(documents, seen)
+            except pa.ArrowInvalid:
+                return None
+            if not _is_sound(array):
+                return None
+        if seen is not None:
+            self._types[shape] = seen
+        return array
+
+
+def _parse_exactly(documents: Sequence[bytes]) -> Node:
+    """The documents as Python reads them: slower, whatever they hold, every number as it was written."""
+    return from_python([_decode(document) for document in documents])
 
 
 # Digits and points become "0" and the rest stays, so that one search finds any long number (and long digits in
@@ -267,14 +288,14 @@ def _has_long_number(document: bytes) -> bool:
         return True
     numbers = (match[1].decode() for match in _LONG_NUMBER.finditer(document))
     # An integer of 16 digits fits its column, but not if Arrow makes a double of it for a fraction beside it.
-    return any("." not in number or _Number(number).classify()[0] == "text" for number in numbers)
+    return any("." not in number or _scalar(_Number(number))[0] == "text" for number in numbers)
 
 
 def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
     """Documents as one array, by Arrow's reader. Raises ArrowInvalid where they do not agree."""
-    lines = _as_lines(documents)
-    if lines.count(b"\n") > len(documents) or b"\r" in lines:
-        lines = _as_lines([document.translate(_LINE_ENDS) for document in documents])
+    if any(b"\n" in document or b"\r" in document for document in documents):
+        documents = [document.translate(_LINE_ENDS) for document in documents]
+    lines = b'{"":' + b'}\n{"":'.join(documents) + b"}\n"
     table = pj.read_json(
         io.BytesIO(lines),
         read_options=pj.ReadOptions(use_threads=False, block_size=len(lines) + 1),
@@ -286,13 +307,6 @@ def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:
     )
     return table.column(0).chunk(0)  # one block, one chunk
 
-
-def _as_lines(documents: Sequence[bytes]) -> bytes:
-    return b'{"":' + b'}\n{"":'.join(documents) + b"}\n"
-
-
-# Arrow's own allocators keep what they once had; a load's memory should be that of its chunks.
-_POOL = pa.system_memory_pool()
 
 # Line ends can only stand between the tokens of a document (inside text they are escaped), where a blank serves.
 _LINE_ENDS = bytes(0x20 if code in b"\r\n" else code for code in range(256))
@@ -313,38 +327,21 @@ def _unify(known: pa.DataType | None, seen: pa.DataType) -> pa.DataType | None:
     if pa.types.is_timestamp(seen):
         return pa.string()
     if pa.types.is_struct(seen):
-        before = {known.field(p).name: known.field(p).type for p in range(known.num_fields)} if known else {}
-        fields = []
-        for position in range(seen.num_fields):
-            name = seen.field(position).name
-            unified = _unify(before.get(name), seen.field(position).type)
-            if unified is not None:
-                fields.append(pa.field(name, unified))
-        return pa.struct(fields)
+        before = {member.name: member.type for member in known} if known is not None else {}
+        unified = {member.name: _unify(before.get(member.name), member.type) for member in seen}
+        return pa.struct([pa.field(name, one) for name, one in unified.items() if one is not None])
     if pa.types.is_list(seen):
         element = _unify(known.value_type if known is not None and pa.types.is_list(known) else None, seen.value_type)
         return None if element is None else pa.list_(element)
     return None if pa.types.is_null(seen) else seen
 
 
+# Arrow's own allocators keep what they once had; a load's memory should be that of its batches.
+_POOL = pa.system_memory_pool()
+
+
 def give_back_memory() -> None:
-    """Returns to the system what the last chunk needed and the allocators keep, before it adds up."""
+    """Returns to the system what the last batch needed and the allocators keep, before it adds up."""
     _POOL.release_unused()
     if (pool := pa.default_memory_pool()).backend_name != _POOL.backend_name:
         pool.release_unused()
-
-
-def read_values(raws: Sequence[bytes]) -> dict[str, pa.Array]:
-    """Raw JSON scalars as arrays by their dlt type, each with all places."""
-    joined = b"[" + b",".join(raws) + b"]"
-    if _LONG_DIGITS not in joined.translate(_DIGITS_TO_ZERO):
-        try:
-            array = pa.array(msgspec.json.decode(joined))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, msgspec.DecodeError):
-            pass
-        else:
-            if array.type in _SCALAR_TYPES:
-                return {_SCALAR_TYPES[array.type]: array}
-            if pa.types.is_null(array.type):
-                return {}
-    return from_python(_decode(joined)).scalars

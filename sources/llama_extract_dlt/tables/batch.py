@@ -1,0 +1,331 @@
+"""One batch of runs on its way into tables: runs are taken apart, parsed, and put into tables row by row.
+
+Texts become columns in `parse`, trees of field metadata become rows in `field_metadata`, and `columns` names and types
+what is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ..service.records import NULL, Fields, Run, read_fields, without_download_url
+from . import json_schema
+from .columns import Segment, Table, below, walk
+from .contract import AGENTS, RUNS, LoadTable
+from .field_metadata import Places, concat_metadata, field_metadata
+from .json_schema import Shape
+from .memory import DataSchema, Memory, tombstones
+from .parse import Elements, Node, from_members
+from .row_keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
+
+
+class _Rows(NamedTuple):
+    """Some rows: the place of each one's run in the batch, its key, its id."""
+
+    runs: Int64s
+    keys: Keys
+    ids: pa.Array
+
+    def take(self, places: Int64s) -> _Rows:
+        return _Rows(self.runs[places], self.keys.take(places), self.ids.take(pa.array(places)))
+
+
+class Batch:
+    """The tables of one batch. What it learns is not in the memory of the sync before `keep`."""
+
+    def __init__(self, memory: Memory, load_id: str) -> None:
+        self._memory = memory
+        self._load_id = load_id
+        self._names = memory.names
+        self._tables: dict[str, Table] = {}
+        self._schemas: dict[bytes, DataSchema] = {}
+        self._agent_tables: list[tuple[str, str]] = []
+        self._row_keys: list[UInt64s] = []
+        """The upper halves of the keys of all child rows so far."""
+
+    def build(
+        self, runs: Sequence[Run], removed: Sequence[tuple[str, str | None]], moved: Mapping[str, str]
+    ) -> list[LoadTable]:
+        """The tables of runs, and of what is removed."""
+        if runs:
+            self._run_ids = pa.array([run.id for run in runs], pa.string())
+            self._rows = _Rows(np.arange(len(runs)), run_keys([run.id for run in runs]), self._run_ids)
+            parts = [take_apart(run) for run in runs]
+            schemas = [self._schema(bytes(part.data_schema)) for part in parts]
+            self._add_objects("config", [part.config for part in parts], json_schema.CONFIG)
+            self._add_objects("file", [part.file for part in parts], json_schema.FILE)
+            self._add_extracted(runs, parts, schemas)
+            self._add_runs(runs, parts, schemas)
+            self._add_tombstones(runs, moved)
+        for name, ids in self._memory.tables_of_removed(removed):
+            key = "id" if name == RUNS else "_run_id"
+            self._table(name).segments.append(tombstones(np.arange(len(ids)), ids, key))
+        return self._finished()
+
+    def build_agents(self, agents: Mapping[str, Fields]) -> list[LoadTable]:
+        """The table of agents, whose members are given by their content hash."""
+        members = [{name: raw for name, raw in fields.items() if name != "id"} for fields in agents.values()]
+        hashes = [self._schema(bytes(fields.pop("data_schema", NULL))).hash for fields in members]
+        ids = [msgspec.json.decode(fields["id"], type=str) for fields in agents.values()]
+        keys = {"id": ids, "data_schema_hash": hashes, "_content_hash": list(agents)}
+        segment = Segment(np.arange(len(ids)), {name: pa.array(values, pa.string()) for name, values in keys.items()})
+        self._add_columns(segment, from_members(members), Shape(json_schema.AGENT))
+        self._table(AGENTS).segments.append(segment)
+        return self._finished()
+
+    def new_schemas(self) -> dict[str, bytes]:
+        """The texts of data schemas that no batch had before, by their hashes."""
+        old = {None, *(schema.hash for schema in self._memory.schemas.values())}
+        new: dict[str, bytes] = {}
+        for schema in self._schemas.values():
+            if schema.hash is not None and schema.hash not in old:
+                new.setdefault(schema.hash, schema.text)
+        return new
+
+    def keep(self) -> None:
+        """Adds what was learned to the memory, now that all tables are made."""
+        memory = self._memory
+        for table in self._tables.values():
+            memory.types[table.name], memory.described[table.name] = table.types, table.described
+        memory.schemas |= self._schemas
+        for agent, name in self._agent_tables:
+            if name not in memory.agent_tables.setdefault(agent, []):
+                memory.agent_tables[agent].append(name)
+
+    # ── rows ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _add_runs(self, runs: Sequence[Run], parts: Sequence[Parts], schemas: Sequence[DataSchema]) -> None:
+        """`extraction_runs`: the scalars of the run and of its metadata, the rest as JSON."""
+        child_rows = np.zeros(len(runs), dtype=np.int64)
+        for table in self._tables.values():
+            for segment in table.segments:
+                child_rows += np.bincount(segment.runs, minlength=len(runs))
+        keys = {
+            "id": self._run_ids,
+            "_content_hash": pa.array([run.content_hash for run in runs], pa.string()),
+            "_dlt_load_id": pa.repeat(self._load_id, len(runs)),
+            "data_schema_hash": pa.array([schema.hash for schema in schemas], pa.string()),
+            "_child_rows": pa.array(child_rows, pa.int64()),
+        }
+        segment = Segment(self._rows.runs, keys)
+        metadata = ("extraction_metadata",)
+        self._add_columns(segment, from_members([part.fields for part in parts]), Shape(json_schema.RUN))
+        self._add_columns(segment, from_members([part.metadata for part in parts]), Shape(None), metadata)
+        self._add_columns(segment, from_members([part.usage for part in parts]), Shape(None), (*metadata, "usage"))
+        self._table(RUNS).segments.append(segment)
+
+    def _add_objects(self, part: str, objects: Sequence[Fields | None], schema: Mapping[str, Any]) -> None:
+        """`extraction_runs__config` and `extraction_runs__file`: a row for each run that has the object."""
+        places = np.array([place for place, members in enumerate(objects) if members is not None], dtype=np.int64)
+        if len(places):
+            node = from_members([members for members in objects if members is not None])
+            one = Elements(places, np.zeros(len(places), dtype=np.int64), node)
+            self._add_list((RUNS, part), self._rows, (part,), one, Shape(schema))
+
+    def _add_extracted(self, runs: Sequence[Run], parts: Sequence[Parts], schemas: Sequence[DataSchema]) -> None:
+        """The data and the field metadata, parsed together where agent and data schema are the same."""
+        groups: dict[tuple[str, bytes], list[int]] = {}
+        for place, (run, schema) in enumerate(zip(runs, schemas, strict=True)):
+            groups.setdefault((run.agent_id, schema.text), []).append(place)
+        metadata: list[tuple[Places, Node]] = []
+        for group, places in groups.items():
+            data_table, shape = self._memory.data_table, schemas[places[0]].shape
+            path: tuple[str, ...] = (RUNS, "data") if data_table is None else (data_table(group[0]),)
+            shape = shape.element() if shape.is_list else shape
+            # No variable has the texts: they are most of the run, and not needed once they are parsed.
+            for rows, root in self._parse(
+                ("data", *group),
+                {place: _as_list(bytes(parts[place].data)) for place in places},
+                partial(self._loses_digits, path, shape),
+            ):
+                if root.elements is not None:
+                    self._add_list(path, rows, ("data",), root.elements, shape)
+            trees: dict[bytes, dict[int, bytes]] = {}
+            for place in places:
+                tree = bytes(parts[place].field_metadata)
+                trees.setdefault(tree[:1], {})[place] = tree
+            for form in list(trees):
+                for rows, root in self._parse((form, *group), trees.pop(form)):
+                    metadata += field_metadata(rows.runs, rows.keys, root)
+        if metadata:
+            self._add_metadata(*concat_metadata(metadata))
+
+    def _parse(
+        self, shape: Hashable, texts: Mapping[int, bytes], loses_digits: Callable[[Node], bool] | None = None
+    ) -> list[tuple[_Rows, Node]]:
+        """Parses the texts of runs, given by their places, that are not `null`: some runs, and their values."""
+        there = {place: text for place, text in texts.items() if text != b"null"}
+        if not there:
+            return []
+        rows = self._rows.take(np.array(list(there)))
+        parsed = self._memory.parser.parse(shape, list(there.values()), loses_digits)
+        return [(rows.take(places), root) for places, root in parsed]
+
+    def _loses_digits(self, path: tuple[str, ...], shape: Shape, node: Node) -> bool:
+        """Whether lists for the table at `path` have doubles for text columns, which want numbers as written."""
+        if node.elements is None:
+            return False
+        types = self._memory.types.get(self._names.table(path), {})
+        for inner, member, its_shape in walk(node.elements.node, shape):
+            if "double" in member.scalars and types.get(self._names.column(inner), its_shape.data_type) == "text":
+                return True
+            if self._loses_digits(below(path, inner), its_shape.element(), member):
+                return True
+        return False
+
+    def _add_metadata(self, places: Places, node: Node) -> None:
+        """`extraction_runs__field_metadata`, and below it the citations."""
+        there = np.isin(places.data_rows.high, np.concatenate([np.array([], np.uint64), *self._row_keys]))
+        more = {
+            "field_path": places.path,
+            "field_name": places.name,
+            "data_row_id": pc.if_else(pa.array(there), encode(places.data_rows), None),
+        }
+        rows, shape = _Rows(places.runs, places.keys, encode(places.keys)), Shape(json_schema.FIELD_METADATA)
+        run_ids = self._run_ids.take(pa.array(places.runs))
+        self._add_rows((RUNS, "field_metadata"), rows, run_ids, places.position, node, shape, more)
+
+    def _add_list(
+        self, path: tuple[str, ...], above: _Rows, step: tuple[str, ...], lists: Elements, shape: Shape
+    ) -> None:
+        """Adds the elements of lists to the table at `path`; `step` says where in the rows `above` the lists are."""
+        keys = child_keys(above.keys.take(lists.parent), step, lists.index)
+        rows = _Rows(above.runs[lists.parent], keys, encode(keys))
+        parents = above.ids.take(pa.array(lists.parent))
+        self._add_rows(path, rows, parents, lists.index, lists.node, shape)
+
+    def _add_rows(
+        self,
+        path: tuple[str, ...],
+        rows: _Rows,
+        parent_ids: pa.Array,
+        position: Int64s,
+        node: Node,
+        shape: Shape,
+        more_keys: Mapping[str, pa.Array] = {},
+    ) -> None:
+        """Adds rows to the child table at `path`, and the elements of their lists to the tables below it."""
+        table = self._table(self._names.table(path))
+        keys = {
+            "_run_id": self._run_ids.take(pa.array(rows.runs)),
+            "_dlt_id": rows.ids,
+            "_dlt_parent_id": parent_ids,
+            "_dlt_list_idx": pa.array(position, pa.int64()),
+            "_dlt_load_id": pa.repeat(self._load_id, len(rows.runs)),
+            **more_keys,
+        }
+        segment = Segment(rows.runs, keys)
+        table.segments.append(segment)
+        self._row_keys.append(rows.keys.high)
+        for inner, lists, its_shape in self._add_columns(segment, node, shape):
+            self._add_list(below(path, inner), rows, inner, lists, its_shape.element())
+
+    def _add_columns(
+        self, segment: Segment, node: Node, shape: Shape, path: tuple[str, ...] = ()
+    ) -> list[tuple[tuple[str, ...], Elements, Shape]]:
+        """Adds the scalars at and under a node to the segment; gives the lists with their paths."""
+        lists = []
+        for inner, member, its_shape in walk(node, shape, path):
+            segment.add(self._names.column(inner, segment.keys), member, its_shape)
+            if member.elements is not None:
+                lists.append((inner, member.elements, its_shape))
+        return lists
+
+    def _add_tombstones(self, runs: Sequence[Run], moved: Mapping[str, str]) -> None:
+        """A run's rows replace those it had before; where it has none now, a tombstone removes the old ones."""
+        for name, places in self._memory.tables_of_runs(runs, moved):
+            table = self._table(name)
+            gone = np.setdiff1d(places, np.concatenate([places[:0], *(segment.runs for segment in table.segments)]))
+            if len(gone):
+                table.segments.append(tombstones(gone, self._run_ids.take(pa.array(gone))))
+        agents, of_run = np.unique([run.agent_id for run in runs], return_inverse=True)
+        for table in self._tables.values():
+            if table.name != RUNS and table.segments:
+                found = np.unique(np.concatenate([of_run[segment.runs] for segment in table.segments]))
+                self._agent_tables += [(str(agents[number]), table.name) for number in found]
+
+    # ── tables ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _table(self, name: str) -> Table:
+        if name not in self._tables:
+            types, described = self._memory.types.get(name, {}), self._memory.described.get(name, ())
+            self._tables[name] = Table(name, self._names, types, described)
+        return self._tables[name]
+
+    def _finished(self) -> list[LoadTable]:
+        """The tables that have rows."""
+        loads = []
+        for table in self._tables.values():
+            if (finished := table.finish()) is not None:
+                data, descriptions = finished
+                json_columns = [name for name in data.column_names if table.types.get(name) == "json"]
+                replaces = table.name == AGENTS or not self._memory.is_new(table.name, self._tables)
+                key = "id" if table.name in (RUNS, AGENTS) else "_run_id"
+                loads.append(LoadTable(table.name, data, key, json_columns, descriptions, replaces))
+        return loads
+
+    def _schema(self, text: bytes) -> DataSchema:
+        if text in self._memory.schemas:
+            return self._memory.schemas[text]
+        if text not in self._schemas:
+            schema = msgspec.json.decode(text)
+            key = None if schema is None else json_schema.schema_hash(schema)
+            self._schemas[text] = DataSchema(text, key, Shape(schema))
+        return self._schemas[text]
+
+
+# ── a run ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class Parts:
+    """A run taken apart. What is not of the form it should have stays among the `fields` of the run itself.
+
+    `data_schema`, `data` and `field_metadata` are `null` where there is none. All refer to the run's own text.
+    """
+
+    fields: Fields
+    config: Fields | None
+    file: Fields | None
+    metadata: Fields
+    """Members of `extraction_metadata` without `usage` and `field_metadata`."""
+    usage: Fields | None
+    data_schema: msgspec.Raw
+    data: msgspec.Raw
+    field_metadata: msgspec.Raw
+
+
+def take_apart(run: Run) -> Parts:
+    """The parts of a run, which stays as it is."""
+    fields = {name: raw for name, raw in run.fields.items() if name != "id"}
+    if "file" in fields:  # it may have been looked up
+        fields["file"] = msgspec.Raw(without_download_url(bytes(fields["file"])))
+    data_schema, data = fields.pop("data_schema", NULL), fields.pop("data", NULL)
+    config, file, metadata = (_pop_object(fields, name) for name in ("config", "file", "extraction_metadata"))
+    if file is not None:
+        file.pop("download_url", None)  # however it was written
+    metadata = metadata or {}
+    field_metadata = metadata.pop("field_metadata", NULL)
+    usage = _pop_object(metadata, "usage")
+    return Parts(fields, config, file, metadata, usage, data_schema, data, field_metadata)
+
+
+def _pop_object(fields: Fields, name: str) -> Fields | None:
+    """The members of a member that is an object, which is taken out; None if it is not one."""
+    members = read_fields(fields.get(name))
+    if members is not None:
+        del fields[name]
+    return members
+
+
+def _as_list(text: bytes) -> bytes:
+    """One object is read as a list of one, so that all data have one form."""
+    return text if text.startswith(b"[") or text == b"null" else b"[" + text + b"]"
