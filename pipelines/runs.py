@@ -1,4 +1,4 @@
-"""The scheduled command, as a script: `python pipelines/runs.py` is `llama-extract`.
+"""The command as a script: `python pipelines/runs.py` is `llama-extract`.
 
 Cron and orchestrators start it from anywhere: the settings beside the code serve where there are none at hand.
 """

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -69,7 +70,7 @@ class Command:
     def __call__(self, *arguments: str, **environment: str | None) -> Outcome:
         return outcome(self.start(*arguments, **environment))
 
-    def warehouse(self, name: str = "llama_extract") -> Warehouse:
+    def warehouse(self, name: str = "llamacloud") -> Warehouse:
         """What the command has loaded, for reading only."""
         house = Warehouse(self.cloud, self.folder / f"{name}.duckdb")
         house.close()
@@ -136,7 +137,7 @@ def test_a_load_says_as_json_what_it_did_and_a_second_one_changes_nothing(tmp_pa
         assert summary["requests"] == len(cloud.requests)
         assert summary["seconds"] > 0
         assert [(load_id,) for load_id in summary["load_ids"]] == house.sql("select load_id from _dlt_loads")
-        assert files(tmp_path) >= {"llama_extract.duckdb"}
+        assert files(tmp_path) >= {"llamacloud.duckdb"}
         assert command("-q") == (0, "", "")
         assert command.warehouse().content() == house.content()
 
@@ -191,13 +192,13 @@ def test_the_demo_needs_no_account_and_shows_what_it_loaded(command: Command, tm
     }
     code, out, err = command("--demo", **elsewhere)
     assert (code, out) == (0, "")
-    for text in ("Runs by agent", "Line items", "least confident", str(tmp_path / "llama_extract_demo.duckdb")):
+    for text in ("Runs by agent", "Line items", "least confident", "duckdb.connect('llamacloud_demo.duckdb')"):
         assert text in err
     assert "Invoices" in err
-    content = command.warehouse("llama_extract_demo").content()
+    content = command.warehouse("llamacloud_demo").content()
     assert command("--demo", "-q", **elsewhere) == (0, "", "")
-    assert command.warehouse("llama_extract_demo").content() == content
-    assert "llama_extract.duckdb" not in files(tmp_path)
+    assert command.warehouse("llamacloud_demo").content() == content
+    assert files(tmp_path) & {"llamacloud.duckdb", "llama_extract.duckdb", "llama_extract_demo.duckdb"} == set()
 
 
 def test_help_names_every_option_and_exit_code(command: Command) -> None:
@@ -205,7 +206,7 @@ def test_help_names_every_option_and_exit_code(command: Command) -> None:
     assert code == 0
     for option in ["--demo", "--agent", "--run-id", "--job-id", "--destination", "--dataset", "--json", "-v", "-q"]:
         assert option in out
-    for meaning in ("0 all well", "1 failed", "2 wrong usage", "3 loaded, but", "130 interrupted"):
+    for meaning in ("0 all well", "1 failed", "2 wrong usage", "3 loaded, but", "130 interrupted", "143 terminated"):
         assert meaning in " ".join(out.split())
     assert command("--demon").code == 2
 
@@ -220,9 +221,12 @@ def test_progress_is_shown_on_a_terminal(command: Command) -> None:
             shown += chunk
     os.close(ours)
     assert outcome(process).code == 0
-    for step in (b"\rreading: ", b"\rpreparing: ", b"\rloading: "):
-        assert step in shown
-    assert shown.splitlines()[-1].endswith(b"requests")
+    lines = re.sub(rb"\x1b\[[?0-9;]*[a-zA-Z]", b"\r", shown).replace(b"\n", b"\r").split(b"\r")
+    said = [line.decode() for line in lines if line]
+    assert said[0] == "0 runs · 0 requests"
+    assert [line for line in said if line.startswith("preparing · ")]
+    assert f"loading · 12 runs · {len(command.cloud.requests)} requests" in said
+    assert said[-1].startswith("runs: 12 new (")
 
 
 # ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,11 +257,33 @@ def test_it_runs_anywhere_with_the_settings_at_hand_or_else_those_beside_the_cod
     assert command.warehouse("at_hand").content() == whole
 
 
-def test_a_file_may_be_named_like_its_dataset(command: Command, tmp_path: Path) -> None:
+def test_a_file_named_like_its_dataset_is_refused_before_anything_is_sent(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "sales.duckdb"
-    assert command("-q", "--dataset", "sales", DESTINATION__DUCKDB__CREDENTIALS=f"duckdb:///{path}") == (0, "", "")
-    with duckdb.connect(str(path)) as connection:
-        assert connection.execute("select count(*) from sales.sales.extraction_runs").fetchall() == [(12,)]
+    code, out, err = command("-q", "--dataset", "sales", DESTINATION__DUCKDB__CREDENTIALS=f"duckdb:///{path}")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert f"the DuckDB file {path} is called like its dataset" in err
+    assert command.cloud.requests == []
+    assert not path.exists()
+    assert command("-q", "--dataset", "sales") == (0, "", "")
+
+
+def test_a_database_of_the_version_before_is_not_left_behind_unawares(
+    command: Command, whole: Content, tmp_path: Path
+) -> None:
+    before = {"DESTINATION__DUCKDB__CREDENTIALS": "before.duckdb"}
+    assert command("-q", **before) == (0, "", "")
+    (tmp_path / "before.duckdb").rename(tmp_path / "llama_extract.duckdb")
+    command.cloud.reset_requests()
+    code, out, err = command()
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert command.cloud.requests == []
+    (moves,) = re.findall(r"to go on with that, (.*); to begin anew", err)
+    subprocess.run(["sh", "-c", moves], cwd=tmp_path, check=True)
+    code, _, err = command()
+    assert (code, " new" in err, " unchanged" in err) == (0, False, True)
+    assert command.warehouse().content() == whole
+    (tmp_path / "llama_extract.duckdb").touch()
+    assert command("-q") == (0, "", "")  # with both there, it is plain which one counts
 
 
 # ── what goes wrong ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -332,7 +358,7 @@ def test_quiet_says_nothing_when_it_loads_into_one_destination_after_another(com
 
 
 def test_a_database_that_another_process_has_open_is_one_line(command: Command, tmp_path: Path) -> None:
-    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")):
+    with duckdb.connect(str(tmp_path / "llamacloud.duckdb")):
         code, out, err = command()
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert "lock" in err
@@ -349,8 +375,8 @@ def test_tracebacks_are_shown_on_request_and_the_exit_code_stays(command: Comman
 def test_a_load_that_failed_is_made_good_by_the_next(
     cloud: Emulator, command: Command, whole: Content, tmp_path: Path, place: str
 ) -> None:
-    table = "llama_extract.llama_extract.extraction_runs__file"
-    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
+    table = "llamacloud.llama_extract.extraction_runs__file"
+    with duckdb.connect(str(tmp_path / "llamacloud.duckdb")) as connection:
         connection.execute("create schema llama_extract")
         if place == "warehouse":
             connection.execute(f"create table {table} (_run_id varchar, id integer)")  # no room for a UUID
@@ -360,7 +386,7 @@ def test_a_load_that_failed_is_made_good_by_the_next(
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert ("Conversion Error" if place == "warehouse" else "check api_key") in err
     cloud.heal()
-    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
+    with duckdb.connect(str(tmp_path / "llamacloud.duckdb")) as connection:
         if place == "warehouse":
             connection.execute(f"alter table {table} alter column id type varchar")
     assert command("-q") == (0, "", "")
@@ -389,7 +415,11 @@ def test_a_load_is_stopped_though_the_service_is_silent_and_the_next_makes_it_go
     cloud: Emulator, command: Command, whole: Content
 ) -> None:
     one_by_one = {"SOURCES__LLAMA_EXTRACT__CHUNK_SIZE": "2", "SOURCES__LLAMA_EXTRACT__MAX_CONCURRENCY": "1"}
-    for number, code, said in ((signal.SIGINT, 130, "interrupted: run again"), (signal.SIGTERM, -15, ""), (9, -9, "")):
+    for number, code, said in (
+        (signal.SIGINT, 130, "interrupted: run again"),
+        (signal.SIGTERM, 143, "terminated: run again"),
+        (9, -9, ""),
+    ):
         held = Held(cloud, 5)
         process = command.start("--json", **one_by_one)
         assert held.reached.wait(timeout=60)
@@ -408,7 +438,7 @@ def test_what_a_run_stopped_while_loading_leaves_is_not_loaded_twice(command: Co
         assert process.stderr is not None
         assert any(f" {step} llama_extract in " in line for line in process.stderr)
         process.send_signal(number)
-        assert outcome(process).code == -number
+        assert outcome(process).code in (-number, 128 + number)
     assert command("-q") == (0, "", "")
     assert command.warehouse().content() == whole
 

@@ -142,7 +142,7 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
     lines = timeless(printed)
     for line in timeless(shown):
         assert line in ("…", *lines)
-    assert (tmp_path / "llama_extract_demo.duckdb").exists()
+    assert (tmp_path / "llamacloud_demo.duckdb").exists()
 
 
 def test_a_load_says_what_the_docs_show(tmp_path: Path) -> None:
@@ -163,8 +163,8 @@ def test_a_refresh_loads_everything_anew(tmp_path: Path) -> None:
     with Emulator(runs=5, seed=1, corpus="invoices") as cloud:
         for options in ([], ["--refresh"]):
             assert run_command("--quiet", *options, cloud=cloud, folder=tmp_path).returncode == 0
-    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
-        connection.execute("use llama_extract.llama_extract")
+    with duckdb.connect(str(tmp_path / "llamacloud.duckdb")) as connection:
+        connection.execute("use llamacloud.llama_extract")
         assert connection.execute("select count(*) from extraction_runs").fetchall() == [(5,)]
 
 

@@ -26,7 +26,7 @@ PLACES: dict[str, tuple[Iterable[str], int]] = {
     "having prepared files": ([f"{WORK}/load/new/*/new_jobs/*"], 8),
     "having begun to load": ([f"{WORK}/load/normalized/*/{state}_jobs/*" for state in ("started", "completed")], 18),
     "having loaded": ([f"{WORK}/load/normalized/*/completed_jobs/*"], 18),
-    "having written to the database": (["llama_extract.duckdb*"], 50),
+    "having written to the database": (["llamacloud.duckdb*"], 50),
 }
 
 

@@ -23,11 +23,11 @@ from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import ConfigurationError, LlamaExtractError, llama_extract, load, settings
+from llama_extract_dlt import ConfigurationError, LlamaExtractError, llama_extract, settings, sync
 from postgres import PostgresWarehouse, postgres_server
 from test_command import Command
 from test_sync import RUNS, START, Agent, deleted, stamp
-from warehouse import DATA, Warehouse, differences, expected_run, loaded_runs, reassembled_data
+from warehouse import DATA, Warehouse, between_packages, differences, expected_run, loaded_runs, reassembled_data
 
 FILES = "/api/v1/beta/files"
 Json = Any
@@ -246,9 +246,9 @@ def test_a_second_pipeline_name_on_the_same_dataset_doubles_nothing(letters: Age
 def test_a_second_pipeline_by_load_doubles_nothing(letters: Agent, house: Warehouse) -> None:
     fill(letters, 4)
     run(house)
-    load(pipeline_of(house, "another"), source_of(house))
+    sync(pipeline_of(house, "another"), source_of(house))
     assert_true(house)
-    load(pipeline_of(house, "a_third"), source_of(house, chunk_size=2))
+    sync(pipeline_of(house, "a_third"), source_of(house, chunk_size=2))
     assert_true(house)
 
 
@@ -276,7 +276,7 @@ def test_pipelines_of_two_names_share_the_tables_of_each_agent(
     forms = Agent(cloud, "Forms")
     ids = fill(letters, 3) + fill(forms, 3)
     given: dict[str, Any] = {"data_tables": "per_agent"}
-    load(pipeline_of(house), source_of(house, **given))
+    sync(pipeline_of(house), source_of(house, **given))
     cloud.rename_agent(letters.id, "Bills")
     cloud.rename_agent(forms.id, "Letters")
     roots = {letters.id: "letters", forms.id: "forms"}
@@ -284,7 +284,7 @@ def test_pipelines_of_two_names_share_the_tables_of_each_agent(
         letters.edit(ids[0])
         forms.edit(ids[3])
         fill(letters, 1)
-        load(pipeline_of(house, name), source_of(house, full_scan=True, **given))
+        sync(pipeline_of(house, name), source_of(house, full_scan=True, **given))
         assert_true(house, roots)
 
 
@@ -292,20 +292,20 @@ def test_of_pipelines_of_two_names_one_clears_what_the_other_wrote(letters: Agen
     forms = Agent(house.cloud, "Forms")
     fill(letters, 2)
     plain = forms.add(2)
-    load(pipeline_of(house, "another"), source_of(house))  # which knows of no list in the data of forms
+    sync(pipeline_of(house, "another"), source_of(house))  # which knows of no list in the data of forms
     house.cloud.edit_run(plain[0], data={"n": 1, "items": [{"a": 1}]})
-    load(pipeline_of(house), source_of(house, full_scan=True))
+    sync(pipeline_of(house), source_of(house, full_scan=True))
     assert_true(house)
     forms.edit(plain[0])
-    load(pipeline_of(house, "another"), source_of(house))
+    sync(pipeline_of(house, "another"), source_of(house))
     assert_true(house)
 
 
 def test_agents_are_right_whichever_pipeline_loaded_them_last(letters: Agent, house: Warehouse) -> None:
-    load(pipeline_of(house), source_of(house))
+    sync(pipeline_of(house), source_of(house))
     for name, called in (("another", "Bills"), ("llama_extract", "Letters")):
         house.cloud.rename_agent(letters.id, called)
-        load(pipeline_of(house, name), source_of(house))
+        sync(pipeline_of(house, name), source_of(house))
         house.forget()
         assert {row["name"] for row in house.rows("extraction_agents") if row["id"] == letters.id} == {called}
 
@@ -326,7 +326,7 @@ def test_one_pipeline_loads_two_datasets_in_turn(letters: Agent, house: Warehous
             destination = dlt.destinations.duckdb(str(house.path))
             pipeline = dlt.pipeline("in_turn", destination=destination, dataset_name=dataset)
             if door == "load":
-                load(pipeline, source_of(house))
+                sync(pipeline, source_of(house))
             else:
                 pipeline.run(source_of(house))
             with duckdb.connect(str(house.path)) as connection:
@@ -352,7 +352,7 @@ def test_an_older_copy_of_the_database_or_none_is_brought_up_to_date(
     if put_back:
         house.path.write_bytes(copy)
     if door == "load":
-        load(pipeline_of(house), source_of(house))
+        sync(pipeline_of(house), source_of(house))
     else:
         run(house)
     assert_true(house)
@@ -391,7 +391,7 @@ CHILDREN_ONLY = """
 import os, signal, sys, threading, dlt
 from pathlib import Path
 from dlt.destinations.impl.duckdb.sql_client import DuckDbSqlClient
-from llama_extract_dlt import llama_extract, load
+from llama_extract_dlt import llama_extract, sync
 
 execute = DuckDbSqlClient.execute_query
 
@@ -415,7 +415,7 @@ pipeline = dlt.pipeline(name, destination=dlt.destinations.duckdb(path), dataset
 if door == "pending":
     pipeline.load()
 else:
-    load(pipeline, llama_extract(api_key=key, base_url=base, data_tables=data_tables))
+    sync(pipeline, llama_extract(api_key=key, base_url=base, data_tables=data_tables))
 """
 
 
@@ -462,11 +462,11 @@ def test_an_old_package_of_which_child_rows_came_only_is_made_good(letters: Agen
     slow.extract(source_of(house))
     slow.normalize()
     letters.edit(ids[1])
-    load(pipeline_of(house, "quick"), source_of(house, full_scan=True))
+    sync(pipeline_of(house, "quick"), source_of(house, full_scan=True))
     assert_true(house)
     killed_before_the_runs(house, "pending", "slow")
     for name in ("slow", "quick"):
-        load(pipeline_of(house, name), source_of(house, full_scan=True))
+        sync(pipeline_of(house, name), source_of(house, full_scan=True))
         assert_true(house)
 
 
@@ -490,9 +490,9 @@ def test_a_package_that_is_taken_up_again_after_other_loads_takes_no_column_away
             killed += 1
         new_column = {f"field_{moment}": "kept"}
         house.cloud.edit_run(ids[1], True, data={"n": moment, f"n{moment}": moment}, **new_column)
-        load(pipeline_of(house, "quick"), source_of(house, full_scan=True))
+        sync(pipeline_of(house, "quick"), source_of(house, full_scan=True))
         pipeline_of(house, "slow").run()
-        load(pipeline_of(house, "quick"), source_of(house, full_scan=True))
+        sync(pipeline_of(house, "quick"), source_of(house, full_scan=True))
         assert_true(house)
     assert killed > 5
 
@@ -699,15 +699,19 @@ def test_a_switch_of_tables_that_is_cut_off_and_taken_back_loses_nothing(
     fill(letters, 5)
     fill(forms, 3)
     house.load()
-    done: list[Any] = []
+    done: list[int] = []
 
-    def on_package(info: Any) -> None:
-        done.append(info)
+    def committed() -> None:
+        done.append(1)
         if len(done) == packages:
             raise Killed
 
     try:
-        load(house.pipeline, source_of(house, data_tables="per_agent", chunk_size=2), on_package=on_package)
+        sync(
+            house.pipeline,
+            source_of(house, data_tables="per_agent", chunk_size=2),
+            on_progress=between_packages(committed),
+        )
     except BaseException as error:
         if not is_kill(error):
             raise
@@ -832,15 +836,15 @@ def test_a_late_run_is_found_though_the_look_for_it_was_cut_off(
     early = stamp(START)
     late = fill(letters, 1, created_at=early, updated_at=early)[0]
     fill(letters, 9)
-    done: list[Any] = []
+    done: list[int] = []
 
-    def on_package(info: Any) -> None:
-        done.append(info)
+    def committed() -> None:
+        done.append(1)
         if len(done) == packages:
             raise Killed
 
     try:
-        load(house.pipeline, source_of(house, page_size=5, chunk_size=3), on_package=on_package)
+        sync(house.pipeline, source_of(house, page_size=5, chunk_size=3), on_progress=between_packages(committed))
     except BaseException as error:
         if not is_kill(error):
             raise
@@ -852,12 +856,12 @@ def test_a_late_run_is_found_though_the_look_for_it_was_cut_off(
 def test_a_new_run_is_loaded_though_an_unfinished_reading_cannot_be_ended(letters: Agent, house: Warehouse) -> None:
     fill(letters, 20)
 
-    def on_package(info: Any) -> None:
+    def kill() -> None:
         raise Killed
 
     for _ in range(2):
         with pytest.raises(Killed):
-            load(house.pipeline, source_of(house, page_size=5, chunk_size=5), on_package=on_package)
+            sync(house.pipeline, source_of(house, page_size=5, chunk_size=5), on_progress=between_packages(kill))
         new = fill(letters, 2)
         lie_about({letters: lambda document, _: {"items": "none"}}, of=lambda skip: skip > 0)
         assert house.load(page_size=5, max_tries=1, max_wait=0)["unreadable"]
@@ -986,18 +990,18 @@ def test_without_dlts_table_of_versions_an_edit_doubles_nothing(letters: Agent, 
     run(house)
     assert_true(house)
     letters.edit(ids[1])
-    load(pipeline_of(house), source_of(house))
+    sync(pipeline_of(house), source_of(house))
     assert_true(house)
 
 
 def test_without_dlts_tables_of_versions_and_states_nothing_is_doubled(letters: Agent, house: Warehouse) -> None:
     ids = fill(letters, 4)
-    load(pipeline_of(house), source_of(house))
+    sync(pipeline_of(house), source_of(house))
     query(house, "drop table _dlt_version")
     query(house, "drop table _dlt_pipeline_state")
     pipeline_of(house).drop()
     house.cloud.edit_run(ids[0], data={"n": 0, "items": [{"a": 0}, {"a": 5}]})
-    load(pipeline_of(house), source_of(house))
+    sync(pipeline_of(house), source_of(house))
     assert_true(house)
 
 
@@ -1710,7 +1714,7 @@ def test_a_pipeline_refuses_the_staging_dataset_of_another(letters: Agent, house
     house.cloud.reset_requests()
     destination = dlt.destinations.duckdb(str(house.path))
     staging = dlt.pipeline("another", destination=destination, dataset_name="llama_extract_staging")
-    enter = staging.run if door == "run" else partial(load, staging)
+    enter = staging.run if door == "run" else partial(sync, staging)
     with pytest.raises((PipelineStepFailed, LlamaExtractError), match="staging"):
         enter(source_of(house))
     assert house.cloud.requests == []
@@ -1725,26 +1729,24 @@ def test_a_pipeline_refuses_the_staging_dataset_of_another(letters: Agent, house
 # ── 19: doors that loaded a part ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_load_as_a_statement_loads(letters: Agent, house: Warehouse) -> None:
+def test_sync_as_a_statement_loads(letters: Agent, house: Warehouse) -> None:
     fill(letters, 3)
-    load(pipeline_of(house), source_of(house))
+    sync(pipeline_of(house), source_of(house))
     assert_true(house)
 
 
-def test_load_returns_its_packages_and_tells_of_each_when_it_is_there(letters: Agent, house: Warehouse) -> None:
+def test_each_package_is_there_when_the_next_begins(letters: Agent, house: Warehouse) -> None:
     fill(letters, 6)
-    told: list[Any] = []
     seen: list[int] = []
 
-    def on_package(info: Any) -> None:
-        told.append(info)
+    def look() -> None:
         house.forget()
         seen.append(len(house.rows("extraction_runs")))
 
-    packages = load(pipeline_of(house), source_of(house, chunk_size=2), on_package=on_package)
-    assert packages == told
-    assert seen == sorted(seen)
-    assert seen[0] < seen[-1] == 6
+    report = sync(pipeline_of(house), source_of(house, chunk_size=2), on_progress=between_packages(look))
+    assert seen == sorted(set(seen))
+    assert 0 < seen[0] <= seen[-1] < 6
+    assert len(report.load_ids) == len(seen) + 1
     house.forget()
     assert_true(house)
 
@@ -1772,14 +1774,14 @@ def test_the_steps_of_a_pipeline_one_by_one_load_all_whatever_the_chunk_size(let
 def test_a_load_of_a_source_that_was_cut_short_is_no_complete_load(letters: Agent, house: Warehouse) -> None:
     fill(letters, 12)
     try:
-        load(pipeline_of(house), source_of(house, page_size=5, chunk_size=3).add_limit(1))
+        sync(pipeline_of(house), source_of(house, page_size=5, chunk_size=3).add_limit(1))
     except LlamaExtractError:
         house.load(page_size=5)
     house.forget()
     assert_true(house)
 
 
-def test_a_load_that_only_loaded_what_was_pending_is_no_complete_load(letters: Agent, house: Warehouse) -> None:
+def test_what_a_killed_load_left_pending_is_dropped_and_all_is_loaded(letters: Agent, house: Warehouse) -> None:
     fill(letters, 3)
     run(house)
     fill(letters, 1)
@@ -1787,16 +1789,16 @@ def test_a_load_that_only_loaded_what_was_pending_is_no_complete_load(letters: A
     pipeline.extract(source_of(house))
     pipeline.normalize()
     fill(letters, 2)
-    with pytest.raises(LlamaExtractError, match="run again"):
-        load(pipeline, source_of(house))
-    load(pipeline, source_of(house))
+    pipeline.extract(source_of(house))
+    assert sync(pipeline, source_of(house)).new == 3
+    assert not pipeline.has_pending_data
     assert_true(house)
 
 
 def test_a_load_of_the_agents_alone_is_no_complete_load_of_runs(letters: Agent, house: Warehouse) -> None:
     fill(letters, 3)
     with suppress(LlamaExtractError):
-        load(pipeline_of(house), source_of(house).with_resources("extraction_agents"))
+        sync(pipeline_of(house), source_of(house).with_resources("extraction_agents"))
     house.load()
     assert_true(house)
 
@@ -1814,14 +1816,14 @@ def test_a_setting_of_dlts_that_would_change_row_ids_is_refused(
     assert_true(house)
 
 
-def test_load_takes_a_source_and_no_argument_that_would_have_no_effect(letters: Agent, house: Warehouse) -> None:
+def test_sync_takes_a_source_and_no_argument_that_would_have_no_effect(letters: Agent, house: Warehouse) -> None:
     wrong: Any
     for wrong in ([source_of(house)], source_of(house).extraction_runs, "llama_extract"):
-        with pytest.raises(ConfigurationError, match="load takes the source itself"):
-            load(house.pipeline, wrong)
+        with pytest.raises(ConfigurationError, match="sync takes the source itself"):
+            sync(house.pipeline, wrong)
     for argument in ({"write_disposition": "replace"}, {"table_name": "runs"}, {"primary_key": "job_id"}):
         with pytest.raises(ConfigurationError, match=next(iter(argument))):
-            load(house.pipeline, source_of(house), **argument)
+            sync(house.pipeline, source_of(house), **argument)
     assert house.cloud.requests == []
 
 

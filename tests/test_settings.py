@@ -597,11 +597,9 @@ def test_a_name_of_a_file_that_the_database_complains_of_does_nothing_to_the_ter
 ) -> None:
     run = next(run for run in cloud.runs() if run["file"])
     cloud.edit_run(run["id"], file=run["file"] | {"name": "\x1b[31mred\u202e.pdf"})
-    with duckdb.connect(str(tmp_path / "llama_extract.duckdb")) as connection:
+    with duckdb.connect(str(tmp_path / "llamacloud.duckdb")) as connection:
         connection.execute("create schema llama_extract")
-        connection.execute(
-            "create table llama_extract.llama_extract.extraction_runs__file (_run_id text, name integer)"
-        )
+        connection.execute("create table llamacloud.llama_extract.extraction_runs__file (_run_id text, name integer)")
     code, _, err = command("--run-id", run["id"], *options)
     assert (code, shows_only_printable(err)) == (1, True)
     assert r"'\x1b[31mred\u202e.pdf'" in err.splitlines()[-1]

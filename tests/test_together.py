@@ -14,11 +14,11 @@ import dlt
 import pytest
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import LlamaExtractError, llama_extract, load
+from llama_extract_dlt import LlamaExtractError, llama_extract, sync
 from postgres import PostgresServer, PostgresWarehouse, postgres_server
 from test_command import Command, Held, outcome
 from test_kill import Moment, assert_whole, kill
-from warehouse import Warehouse
+from warehouse import Warehouse, between_packages
 
 BUSY = "error: another load into the dataset llama_extract is at work: wait for its end\n"
 
@@ -90,11 +90,11 @@ def test_a_load_into_a_duckdb_file_keeps_out_the_command_and_other_programs(
             code, out, err = machine()
             assert (code, out, err.count("\n")) == (1, "", 1)
             assert err.startswith("error: another run is at work in ")
-            destination = dlt.destinations.duckdb(str(machine.folder / "llama_extract.duckdb"))
+            destination = dlt.destinations.duckdb(str(machine.folder / "llamacloud.duckdb"))
             program = dlt.pipeline("program", destination=destination, dataset_name="llama_extract")
             source = llama_extract(api_key=another_cloud.api_key, base_url=another_cloud.base_url)
             with pytest.raises(LlamaExtractError, match="another load into the dataset llama_extract is at work"):
-                load(program, source)
+                sync(program, source)
         assert outcome(first) == (0, "", "")
         assert another_cloud.requests == []
     assert_whole(machine.warehouse())
@@ -125,7 +125,7 @@ def test_a_duckdb_file_is_kept_from_others_whatever_their_working_folder(cloud: 
     with invoices() as another_cloud:
         one, two = Machine(cloud, tmp_path / "one"), Machine(another_cloud, tmp_path / "two")
         for machine in (one, two):
-            machine.environment["DESTINATION__DUCKDB__CREDENTIALS"] = f"duckdb:///{tmp_path}/llama_extract.duckdb"
+            machine.environment["DESTINATION__DUCKDB__CREDENTIALS"] = f"duckdb:///{tmp_path}/llamacloud.duckdb"
         with one.loading() as first:
             assert two() == (1, "", BUSY)
         assert outcome(first) == (0, "", "")
@@ -149,13 +149,14 @@ def load_within(cloud: Emulator, *places: tuple[str, str]) -> int:
     pipeline = dlt.pipeline(f"program_{len(rest)}", destination=dlt.destinations.postgres(url), dataset_name=dataset)
     inner: list[int] = []
 
-    def on_package(_: Any) -> None:
+    def load_the_others() -> None:
         if not inner:
             inner.append(load_within(cloud, *rest))
             pipeline.activate()
 
     source = llama_extract(api_key=cloud.api_key, base_url=cloud.base_url, chunk_size=4)
-    return len(load(pipeline, source, on_package=on_package)) + inner[0]
+    report = sync(pipeline, source, on_progress=between_packages(load_the_others))
+    return len(report.load_ids) + inner[0]
 
 
 def test_loads_into_other_datasets_do_not_keep_each_other_out(cloud: Emulator, url: str) -> None:

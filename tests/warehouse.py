@@ -6,7 +6,7 @@ The expected values are computed here from the API's JSON alone, with none of th
 import datetime
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import duckdb
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import llama_extract, load
+from llama_extract_dlt import Progress, llama_extract, sync
 
 NAMING = NamingConvention()
 KEYS = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_dlt_load_id", "_deleted"}
@@ -39,7 +39,7 @@ class Warehouse:
         arguments = {"api_key": self.cloud.api_key, "base_url": self.cloud.base_url} | arguments
         self._rows.clear()
         source = llama_extract(**arguments)
-        load(self.pipeline, source)
+        sync(self.pipeline, source)
         return source.resources["extraction_runs"].custom_metrics
 
     def forget(self) -> None:
@@ -92,6 +92,19 @@ class Warehouse:
     def _names(connection: duckdb.DuckDBPyConnection) -> list[str]:
         query = "select table_name from information_schema.tables where table_schema = 'llama_extract' order by 1"
         return [name for (name,) in connection.execute(query).fetchall()]
+
+
+def between_packages(action: Callable[[], object]) -> Callable[[Progress], None]:
+    """For `on_progress`: does it whenever a package is committed and the next one begins, in the load's own thread."""
+    steps = ["reading"]
+
+    def on_progress(progress: Progress) -> None:
+        begins = (steps[-1], progress.step) == ("loading", "reading")
+        steps.append(progress.step)
+        if begins:
+            action()
+
+    return on_progress
 
 
 # ── the extracted data ────────────────────────────────────────────────────────────────────────────────────────────

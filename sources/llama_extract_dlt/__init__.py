@@ -1,14 +1,55 @@
-"""LlamaCloud extraction runs as typed, joinable tables: a dlt source.
+"""LlamaCloud extraction runs as typed, joinable tables: a dlt source, and `sync`, which loads all that it has.
 
 import dlt
-from llama_extract_dlt import llama_extract
+from llama_extract_dlt import sync
 
 pipeline = dlt.pipeline("extractions", destination="duckdb", dataset_name="llama_extract")
-pipeline.run(llama_extract(agents=["Invoices"]))
+report = sync(pipeline, agents=["Invoices"])
+print(report.new, report.complete)
 """
 
-from .errors import ConfigurationError, LlamaExtractError
-from .load.session import load
-from .source import llama_extract
+from __future__ import annotations
 
-__all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract", "load"]
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import ConfigurationError as ConfigurationError
+    from .errors import LlamaExtractError as LlamaExtractError
+    from .load.report import AgentReport as AgentReport
+    from .load.report import Progress as Progress
+    from .load.report import Report as Report
+    from .session import sync as sync
+    from .source import llama_extract as llama_extract
+
+_MODULES = {
+    "AgentReport": ".load.report",
+    "ConfigurationError": ".errors",
+    "LlamaExtractError": ".errors",
+    "Progress": ".load.report",
+    "Report": ".load.report",
+    "llama_extract": ".source",
+    "sync": ".session",
+}
+__all__ = list(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a public name when it is asked for: dlt and Arrow take seconds, which `--help` must not."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_MODULES[name], __name__), name)
+    return value
+
+
+class _Package(ModuleType):
+    """The package, in which `sync` is the function, also after the room of that name is imported."""
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not (name == "sync" and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

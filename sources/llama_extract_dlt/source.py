@@ -19,14 +19,13 @@ from . import config
 from .errors import ConfigurationError, LlamaExtractError
 from .load.extraction import Extraction, Extractions
 from .load.items import as_items
-from .load.session import load
 from .service.budget import RequestBudget
 from .service.client import LlamaCloudClient
 from .sync.dry_run import AgentPlan
 from .sync.events import Selection
 from .tables.contract import AGENTS, RUNS
 
-__all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract", "load"]
+__all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
 
 _NOT_GIVEN: Any = None
 """None, where the hint is to name the choices alone."""

@@ -29,6 +29,7 @@ from ..sync.lookups import read_agents, select_agents
 from ..tables.build import TableBuilder, rejected_table, without_nul
 from ..tables.contract import LoadTable, agent_table
 from ..tables.parse import give_back_memory
+from .report import Progress, Step
 from .warehouse import Holdings
 
 _logger = logging.getLogger("llama_extract_dlt")
@@ -327,6 +328,31 @@ class Extraction:
         if table.rows:
             self._rows[table.name] += table.rows
         return table
+
+    def progress(self, step: Step) -> Progress:
+        """Return how far the extraction has come; from any thread."""
+        if self._feed is None:
+            return Progress(step, requests=self._budget.requests)
+        reach, sent, rate = self._feed.reach(), self._budget.requests, self._budget.per_minute
+        waiting, pause = "", self._budget.paused()
+        if pause >= 1:
+            waiting = f"{pause:.0f} s before trying again"
+        elif rate and reach.requests_left:
+            waiting = "the rate limit"
+        elapsed = (datetime.now(UTC) - self._now).total_seconds()
+        each = settings.RATE_WINDOW / rate if rate else elapsed / max(1, sent)
+        return Progress(
+            step,
+            reach.agent,
+            reach.agent_read,
+            reach.agent_total,
+            reach.read,
+            reach.total,
+            sent,
+            sent + reach.requests_left,
+            each * reach.requests_left + pause,
+            waiting,
+        )
 
     def metrics(self) -> dict[str, Any]:
         """Return the counts so far, as the resources' custom metrics in dlt's trace."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
+import os
+import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ def alone(pipeline: dlt.Pipeline) -> Iterator[None]:
     """Keeps out other loads into the same dataset: their staging tables are the same.
 
     A DuckDB file has a lock file beside it, PostgreSQL a lock of its own; for other destinations only loads from this
-    machine are kept out.
+    machine are kept out, by a lock file in dlt's folder for pipelines.
     """
     destination_type, client = pipeline.destination.destination_type, pipeline.destination_client()
     config: Any = client.config
@@ -36,15 +37,13 @@ def alone(pipeline: dlt.Pipeline) -> Iterator[None]:
             number = int(_digest(dataset)[:15], 16)
             if not sql.execute_sql("SELECT pg_try_advisory_lock(%s)", number)[0][0]:
                 raise busy
-        elif destination_type.endswith(".duckdb") and config.credentials.database != ":memory:":
+        elif destination_type.endswith(".duckdb") and config.credentials.database != ":external:":
             file = Path(config.credentials.database)
             if file.parent.is_dir():  # else DuckDB will say so
                 stack.enter_context(only_process(file.with_name(f".{file.name}.lock"), busy))
         else:
             name = f"llama_extract_{_digest(destination_type, config.fingerprint(), dataset)}.lock"
-            folder = Path(get_dlt_pipelines_dir())
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(only_process(folder / name, busy))
+            stack.enter_context(only_process(Path(get_dlt_pipelines_dir(), name), busy))
         yield
 
 
@@ -52,15 +51,62 @@ def _digest(*parts: str | None) -> str:
     return hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:16]
 
 
+_held: set[int] = set()
+"""Descriptors of the locks that this process has."""
+
+
 @contextmanager
 def only_process(lock_file: Path, otherwise: Exception) -> Iterator[None]:
-    """Keeps out other processes of this machine; raises `otherwise` when one is in already."""
-    # SQLite's lock works everywhere, and ends with the process, however that ends.
-    with closing(sqlite3.connect(lock_file, timeout=0, isolation_level=None)) as lock:
+    """Keeps out other processes of this machine; raises `otherwise` when one is in already.
+
+    The system ends the lock with the process, however that ends. The file is removed with the lock held, so whoever has
+    opened it before gets a lock on a file that is no longer there, sees that, and takes the next one.
+    """
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            lock.execute("begin exclusive")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
+            _lock(lock)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), os.stat(lock_file)):
+                    break
+        except BlockingIOError:
+            os.close(lock)
             raise otherwise from None
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+    _held.add(lock)
+    try:
         yield
+    finally:
+        with suppress(OSError):  # Windows does not remove what is open
+            lock_file.unlink()
+        _held.discard(lock)
+        os.close(lock)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(descriptor: int) -> None:
+        """Locks the file; raises BlockingIOError when somebody else has."""
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:
+            raise BlockingIOError from error
+else:
+    import fcntl
+
+    def _lock(descriptor: int) -> None:
+        """Locks the file; raises BlockingIOError when somebody else has."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _close_held() -> None:
+        """A forked worker may outlive a load that is killed, and must not keep its locks."""
+        for descriptor in _held:
+            os.close(descriptor)
+        _held.clear()
+
+    os.register_at_fork(after_in_child=_close_held)

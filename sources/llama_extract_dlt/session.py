@@ -1,0 +1,291 @@
+"""The one door: a pipeline and a source in, all runs in the warehouse and a report out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import dlt
+from dlt.common.runtime.collector_base import Collector
+from dlt.extract import DltSource
+
+from . import config
+from .errors import ConfigurationError, LlamaExtractError
+from .load.extraction import DOORS, Door
+from .load.locks import alone
+from .load.report import AgentReport, Progress, Report, Step
+from .source import llama_extract
+from .tables.contract import RUNS
+
+RUN_ARGUMENTS = frozenset({"loader_file_format", "schema_contract"})
+"""What `sync` passes on to `pipeline.run`; the others would have no effect on a source that merges by itself."""
+
+PROGRESS_EVERY = 0.5
+"""Seconds between two words about the progress: a line on a terminal looks alive."""
+
+
+def sync(
+    pipeline: dlt.Pipeline,
+    source: DltSource | None = None,
+    *,
+    refresh: bool = False,
+    on_progress: Callable[[Progress], object] | None = None,
+    **arguments: Any,
+) -> Report:
+    """Loads all that the source has, in packages of its `chunk_size` runs, each committed before the next.
+
+    Nobody else loads into the dataset meanwhile, as long as they use this function, too: from the same machine, or with
+    PostgreSQL from anywhere. What a killed load of this source has left behind in the pipeline is dropped: resumed, it
+    could be in the warehouse twice. The state comes back from the destination, and what is missing is read again.
+
+    Args:
+        pipeline: with a destination and a dataset.
+        source: `llama_extract(...)`; without it, one is made of the arguments.
+        refresh: drop all tables and all that is known, and load anew.
+        on_progress: called at each step, and about twice a second in a thread of its own, one call at a time. An
+            exception in it ends the load.
+        arguments: those of `llama_extract`, where there is no source; and `loader_file_format` and `schema_contract`
+            for `pipeline.run`.
+
+    Raises:
+        ConfigurationError: it is no source, an argument is none, or a setting cannot be used.
+        LlamaExtractError: another load is at work; the pipeline has data of other sources that are not loaded yet; or
+            the source was ended, by a limit say, before it was complete.
+        PipelineStepFailed: dlt's, with what went wrong as its cause.
+    """
+    began = time.monotonic()
+    source, run_arguments = _source_of(source, arguments)
+    if not isinstance(refresh, bool):
+        raise ConfigurationError(f"refresh must be True or False; it is {refresh!r}")
+    with ExitStack() as stack:
+        _check_names(pipeline)
+        stack.enter_context(alone(pipeline))
+        _start_over(pipeline, source.schema.name)
+        _keep_open(pipeline, stack)
+        door = stack.enter_context(_open_door(pipeline))
+        watch = stack.enter_context(_watching(pipeline, door, on_progress))
+        if pipeline.destination.destination_type.endswith(".duckdb"):
+            # DuckDB uses all cores for one table: dlt's 20 at a time take no less time, and more memory.
+            pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 2)
+        if refresh:
+            # First what is known, then the tables: cut off in between, the next load still finds all that is missing.
+            pipeline.run(source.with_resources("forget"))
+            run_arguments["refresh"] = "drop_sources"
+        load_ids: list[str] = []
+        while True:
+            try:
+                info = pipeline.run(source, **run_arguments)
+            except BaseException:
+                watch.raise_failure()  # rather than what dlt makes of it
+                raise
+            info.raise_on_failed_jobs()
+            watch.raise_failure()
+            load_ids += info.loads_ids
+            if not _goes_on(source, door):
+                return _report(source, load_ids, time.monotonic() - began)
+            run_arguments.pop("refresh", None)
+
+
+# ── before the load ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _source_of(given: DltSource | None, arguments: Mapping[str, Any]) -> tuple[DltSource, dict[str, Any]]:
+    """The source, and the arguments for `pipeline.run`."""
+    for_run = {name: value for name, value in arguments.items() if name in RUN_ARGUMENTS}
+    for_source = {name: value for name, value in arguments.items() if name not in RUN_ARGUMENTS}
+    if unknown := for_source.keys() - config.SETTINGS:
+        names = ", ".join(sorted(RUN_ARGUMENTS))
+        raise ConfigurationError(
+            f"sync does not take {min(unknown)}: it takes refresh, on_progress, {names} and the arguments of "
+            "llama_extract, which settles the rest itself"
+        )
+    if given is None:
+        return llama_extract(**for_source), for_run
+    if not isinstance(given, DltSource):
+        raise ConfigurationError(f"sync takes the source itself, llama_extract(...), not a {type(given).__name__}")
+    if for_source:
+        raise ConfigurationError(f"{min(for_source)} is the source's: llama_extract({min(for_source)}=...)")
+    return given, for_run
+
+
+def _check_names(pipeline: dlt.Pipeline) -> None:
+    """Refuses a DuckDB file that is called like the dataset: DuckDB would take each for the other."""
+    if pipeline.destination.destination_type.endswith(".duckdb"):
+        credentials: Any = pipeline.destination_client().config.credentials
+        file = Path(credentials.database)
+        if file.name.split(".")[0] == pipeline.dataset_name:
+            raise ConfigurationError(
+                f"the DuckDB file {file} is called like its dataset, and DuckDB cannot tell the two apart: "
+                "rename the file, or take another dataset"
+            )
+
+
+def _start_over(pipeline: dlt.Pipeline, ours: str) -> None:
+    """Drops what is pending of the schema `ours`; raises LlamaExtractError if other sources have anything pending."""
+    pending = [*pipeline.list_extracted_load_packages(), *pipeline.list_normalized_load_packages()]
+    for load_id in pending:
+        package = pipeline.get_load_package_info(load_id)
+        tables = {job.job_file_info.table_name for jobs in package.jobs.values() for job in jobs}
+        # The pipeline's own state may be in a package of any schema, and comes back from the destination.
+        if package.schema_name != ours and any(not table.startswith("_dlt") for table in tables):
+            raise LlamaExtractError(
+                f"the pipeline {pipeline.pipeline_name} has data of {package.schema_name} that are not loaded yet: "
+                "load them with pipeline.load(), or give this source a pipeline of its own"
+            )
+    if pending:
+        pipeline.drop()
+
+
+def _keep_open(pipeline: dlt.Pipeline, stack: ExitStack) -> None:
+    """Keeps a DuckDB file open that is there: opened by one thread while another closes it, it says it is in use."""
+    config: Any = pipeline.destination_client().config
+    if pipeline.destination.destination_type.endswith(".duckdb") and Path(config.credentials.database).is_file():
+        client: Any = pipeline.sql_client()
+        stack.enter_context(client)
+
+
+# ── what the extraction says ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def _open_door(pipeline: dlt.Pipeline) -> Iterator[Door]:
+    """Lets the source know that it is loaded package after package; ends reading ahead when nothing more is loaded."""
+    door = DOORS[pipeline] = Door()
+    try:
+        yield door
+    finally:
+        del DOORS[pipeline]
+        for one in door.syncs:
+            one.close()
+
+
+def _goes_on(source: DltSource, door: Door) -> bool:
+    """Whether there is more to load after a package; raises LlamaExtractError if nobody will give it."""
+    if RUNS not in source.selected_resources:
+        return False  # the agents come in one package
+    if not door.syncs:
+        raise LlamaExtractError("the source did not say whether the load is complete: run again")
+    if door.syncs[-1].closed and not door.syncs[-1].complete:
+        message = "the load is not complete: a limit, such as add_limit, ended the source before its end"
+        raise LlamaExtractError(f"{message}; run again without it")
+    return not door.syncs[-1].complete
+
+
+def _counts(source: DltSource) -> dict[str, Any]:
+    """What the source has counted so far, as its custom metrics."""
+    # Both resources report what the two have counted: the larger counts are the whole.
+    metrics = [resource.custom_metrics for resource in source.resources.values()]
+    reported = [counts for counts in metrics if "requests" in counts]
+    return max(reported, key=lambda counts: (counts["requests"], sum(counts["tables"].values())), default={})
+
+
+def _report(source: DltSource, load_ids: list[str], seconds: float) -> Report:
+    counts = _counts(source)
+    rejected, missing = counts["runs"]["rejected"], tuple(counts["runs"]["missing"])
+    return Report(
+        complete=not (rejected or missing or counts["unreadable"]),
+        agents={agent_id: AgentReport(**agent) for agent_id, agent in counts["agents"].items()},
+        rejected=rejected,
+        missing=missing,
+        unreadable=counts["unreadable"],
+        tables=dict(sorted(counts["tables"].items())),
+        requests=counts["requests"],
+        seconds=seconds,
+        load_ids=tuple(load_ids),
+    )
+
+
+# ── progress ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Watch:
+    """Tells somebody how far the load has come; what goes wrong in that is raised once the load has noticed."""
+
+    def __init__(self, door: Door, on_progress: Callable[[Progress], object] | None) -> None:
+        self._door = door
+        self._on_progress = on_progress
+        self._step: Step = "reading"
+        self._failure: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def tell(self, step: Step | None = None) -> None:
+        """Tells it, with the step if that is another now."""
+        with self._lock:
+            self.raise_failure()
+            self._step = step or self._step
+            if self._on_progress is not None:
+                try:
+                    syncs = self._door.syncs
+                    self._on_progress(syncs[-1].progress(self._step) if syncs else Progress(self._step))
+                except BaseException as failure:
+                    self._failure = failure
+                    raise
+
+    def tell_until(self, ended: threading.Event) -> None:
+        """Tells it again and again."""
+        while not ended.wait(PROGRESS_EVERY) and self._failure is None:
+            try:
+                self.tell()
+            except BaseException:
+                return  # the load raises it
+
+    def raise_failure(self) -> None:
+        """Raises what telling has raised."""
+        if self._failure is not None:
+            raise self._failure
+
+
+@contextmanager
+def _watching(pipeline: dlt.Pipeline, door: Door, on_progress: Callable[[Progress], object] | None) -> Iterator[_Watch]:
+    watch = _Watch(door, on_progress)
+    if on_progress is None:
+        yield watch
+        return
+    given, ended = pipeline.collector, threading.Event()
+    thread = threading.Thread(target=watch.tell_until, args=[ended], name="llama-extract progress", daemon=True)
+    pipeline.collector = _Steps(given, watch)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        pipeline.collector = given
+        ended.set()
+        thread.join()
+
+
+class _Steps(Collector):
+    """Tells of dlt's steps, and passes all on to the pipeline's own collector."""
+
+    NAMES: Mapping[str, Step] = dict(zip(("Extract", "Normalize", "Load"), get_args(Step), strict=True))
+
+    def __init__(self, given: Collector, watch: _Watch) -> None:
+        self._given, self._watch = given, watch
+
+    def _start(self, step: str) -> None:
+        self._watch.tell(self.NAMES[step.split()[0]])
+        self._given.step = step
+        self._given._start(step)
+
+    def _stop(self) -> None:
+        self._given._stop()
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Passes a count on."""
+        self._given.update(*args, **kwargs)
+
+    def on_start_trace(self, *args: Any) -> None:
+        """Passes it on, as those below."""
+        self._given.on_start_trace(*args)
+
+    def on_start_trace_step(self, *args: Any) -> None:
+        self._given.on_start_trace_step(*args)
+
+    def on_end_trace_step(self, *args: Any) -> None:
+        self._given.on_end_trace_step(*args)
+
+    def on_end_trace(self, *args: Any) -> None:
+        self._given.on_end_trace(*args)
