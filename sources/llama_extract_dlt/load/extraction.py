@@ -334,11 +334,7 @@ class Extraction:
         if self._feed is None:
             return Progress(step, requests=self._budget.requests)
         reach, sent, rate = self._feed.reach(), self._budget.requests, self._budget.per_minute
-        waiting, pause = "", self._budget.paused()
-        if pause >= 1:
-            waiting = f"{pause:.0f} s before trying again"
-        elif rate and reach.requests_left:
-            waiting = "the rate limit"
+        pause = self._budget.paused()
         elapsed = (datetime.now(UTC) - self._now).total_seconds()
         each = settings.RATE_WINDOW / rate if rate else elapsed / max(1, sent)
         return Progress(
@@ -351,7 +347,7 @@ class Extraction:
             sent,
             sent + reach.requests_left,
             each * reach.requests_left + pause,
-            waiting,
+            f"{pause:.0f} s before trying again" if pause >= 1 else "",
         )
 
     def metrics(self) -> dict[str, Any]:
