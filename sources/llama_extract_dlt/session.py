@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, get_args
 
 import dlt
@@ -15,7 +14,8 @@ from dlt.extract import DltSource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
-from .load.extraction import DOORS, Door
+from .load.dlt_inside import duckdb_file, load_few_tables_at_once
+from .load.door import DOORS, Door
 from .load.locks import alone
 from .load.report import AgentReport, Progress, Report, Step
 from .source import llama_extract
@@ -68,9 +68,7 @@ def sync(
         _keep_open(pipeline, stack)
         door = stack.enter_context(_open_door(pipeline))
         watch = stack.enter_context(_watching(pipeline, door, on_progress))
-        if pipeline.destination.destination_type.endswith(".duckdb"):
-            # DuckDB uses all cores for one table: dlt's 20 at a time take no less time, and more memory.
-            pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 2)
+        load_few_tables_at_once(pipeline)
         if refresh:
             # First what is known, then the tables: cut off in between, the next load still finds all that is missing.
             pipeline.run(source.with_resources("forget"))
@@ -114,14 +112,12 @@ def _source_of(given: DltSource | None, arguments: Mapping[str, Any]) -> tuple[D
 
 def _check_names(pipeline: dlt.Pipeline) -> None:
     """Refuses a DuckDB file that is called like the dataset: DuckDB would take each for the other."""
-    if pipeline.destination.destination_type.endswith(".duckdb"):
-        credentials: Any = pipeline.destination_client().config.credentials
-        file = Path(credentials.database)
-        if file.name.split(".")[0] == pipeline.dataset_name:
-            raise ConfigurationError(
-                f"the DuckDB file {file} is called like its dataset, and DuckDB cannot tell the two apart: "
-                "rename the file, or take another dataset"
-            )
+    file = duckdb_file(pipeline)
+    if file is not None and file.name.split(".")[0] == pipeline.dataset_name:
+        raise ConfigurationError(
+            f"the DuckDB file {file} is called like its dataset, and DuckDB cannot tell the two apart: "
+            "rename the file, or take another dataset"
+        )
 
 
 def _start_over(pipeline: dlt.Pipeline, ours: str) -> None:
@@ -142,8 +138,8 @@ def _start_over(pipeline: dlt.Pipeline, ours: str) -> None:
 
 def _keep_open(pipeline: dlt.Pipeline, stack: ExitStack) -> None:
     """Keeps a DuckDB file open that is there: opened by one thread while another closes it, it says it is in use."""
-    config: Any = pipeline.destination_client().config
-    if pipeline.destination.destination_type.endswith(".duckdb") and Path(config.credentials.database).is_file():
+    file = duckdb_file(pipeline)
+    if file is not None and file.is_file():
         client: Any = pipeline.sql_client()
         stack.enter_context(client)
 

@@ -17,7 +17,8 @@ from dlt.extract import DltResource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
-from .load.extraction import Extraction, Extractions
+from .load.door import Extractions
+from .load.extraction import Extraction
 from .load.items import as_items
 from .service.budget import RequestBudget
 from .service.client import LlamaCloudClient

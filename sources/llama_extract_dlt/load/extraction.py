@@ -6,20 +6,15 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, Literal
-from weakref import WeakKeyDictionary
 
 import dlt
-from dlt.common.configuration.container import Container
-from dlt.common.pipeline import PipelineContext
-from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 
 from .. import settings
-from ..errors import ConfigurationError
 from ..service.budget import RequestBudget
 from ..service.client import LlamaCloudClient
 from ..sync.dry_run import AgentPlan, plan
@@ -29,24 +24,12 @@ from ..sync.lookups import read_agents, select_agents
 from ..tables.build import TableBuilder, rejected_table, without_nul
 from ..tables.contract import LoadTable, agent_table
 from ..tables.parse import give_back_memory
+from .dlt_inside import check_dataset, check_row_ids, current_load_id, refreshed_tables, running_pipeline
+from .door import DOORS, Door
 from .report import Progress, Step
 from .warehouse import Holdings
 
 _logger = logging.getLogger("llama_extract_dlt")
-
-
-@dataclass(slots=True)
-class Door:
-    """How a pipeline is being loaded by `sync`: alone, package after package. A plain `pipeline.run` has none.
-
-    `syncs` are the extractions that its packages have begun.
-    """
-
-    syncs: list[Extraction] = field(default_factory=list)
-
-
-DOORS: WeakKeyDictionary[dlt.Pipeline, Door] = WeakKeyDictionary()
-"""The doors that are open, by their pipelines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +117,7 @@ class Extraction:
         self._load_id = current_load_id()
         if self._builder is not None:
             return self._builder
-        if (pipeline := _pipeline()) is not None:
+        if (pipeline := running_pipeline()) is not None:
             self._ask(pipeline, schema, state)
         data_table = None
         if self._selection.data_tables == "per_agent":
@@ -367,72 +350,3 @@ class Extraction:
             "requests": self._budget.requests,
             "tables": dict(self._rows),
         }
-
-
-class Extractions:
-    """Gives the resources of a source the extraction that they share in a load package.
-
-    It is one for a package, and for the next ones until it is complete.
-    """
-
-    def __init__(self, begin: Callable[[], Extraction]) -> None:
-        self._begin = begin
-        self._load_id = ""
-        self._current: Extraction | None = None
-
-    def current(self) -> Extraction:
-        """Return the extraction of the package that is being extracted."""
-        load_id = current_load_id()
-        if self._current is None or not load_id or (load_id != self._load_id and not self._current.goes_on):
-            self._current = self._begin()
-        self._load_id = load_id
-        return self._current
-
-
-def current_load_id() -> str:
-    """Return the id of the load package that is being extracted; empty if somebody looks at a resource by itself."""
-    try:
-        return dlt.current.load_package_state()["load_id"]
-    except CurrentLoadPackageStateNotAvailable:
-        return ""
-
-
-def refreshed_tables() -> tuple[list[str], list[str]]:
-    """Return the tables that dlt will drop, and those that it will empty, before it loads the package (`refresh`)."""
-    try:
-        state: Any = dlt.current.load_package_state()["state"]
-    except CurrentLoadPackageStateNotAvailable:
-        return [], []
-    names = ([table["name"] for table in state.get(kind, ())] for kind in ("dropped_tables", "truncated_tables"))
-    dropped, emptied = names
-    return dropped, emptied
-
-
-def check_dataset(pipeline: dlt.Pipeline) -> None:
-    """Refuse a dataset whose name is that of another one's staging dataset: dlt would empty its tables."""
-    config: Any = pipeline.destination_client().config
-    layout: str = getattr(config, "staging_dataset_name_layout", "")
-    name: str = getattr(config, "dataset_name", None) or pipeline.dataset_name or ""
-    before, mark, after = layout.partition("%s")
-    if mark and name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after):
-        other = name[len(before) : len(name) - len(after)]
-        raise ConfigurationError(
-            f"the dataset {name!r} is where dlt stages the dataset {other!r}, whose loads would empty it: "
-            "take another dataset name"
-        )
-
-
-def check_row_ids() -> None:
-    """Refuse dlt's setting that gives rows other ids than the source's own, which keys and joins rely on."""
-    for name in ("normalize.parquet_normalizer.add_dlt_id", "normalize.parquet_normalizer.add_dlt_load_id"):
-        if dlt.config.get(name, bool):
-            raise ConfigurationError(
-                f"{name} is set: leave it out, this source gives its rows ids that tables are joined by"
-            )
-
-
-def _pipeline() -> dlt.Pipeline | None:
-    """Return the pipeline that is running, if it has a destination; None when there is none."""
-    context = Container()[PipelineContext]
-    pipeline: Any = context.pipeline() if context.is_active() else None
-    return pipeline if pipeline is not None and pipeline.destination else None

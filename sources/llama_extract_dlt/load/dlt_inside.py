@@ -1,0 +1,82 @@
+"""What this source needs of dlt beyond its documented interface: the one module that an upgrade of dlt may break."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dlt
+from dlt.common.configuration.container import Container
+from dlt.common.pipeline import PipelineContext
+from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+
+from ..errors import ConfigurationError
+
+
+def current_load_id() -> str:
+    """Return the id of the load package that is being extracted; empty if somebody looks at a resource by itself."""
+    try:
+        return dlt.current.load_package_state()["load_id"]
+    except CurrentLoadPackageStateNotAvailable:
+        return ""
+
+
+def refreshed_tables() -> tuple[list[str], list[str]]:
+    """Return the tables that dlt will drop, and those that it will empty, before it loads the package (`refresh`)."""
+    try:
+        state: Any = dlt.current.load_package_state()["state"]
+    except CurrentLoadPackageStateNotAvailable:
+        return [], []
+    names = ([table["name"] for table in state.get(kind, ())] for kind in ("dropped_tables", "truncated_tables"))
+    dropped, emptied = names
+    return dropped, emptied
+
+
+def check_dataset(pipeline: dlt.Pipeline) -> None:
+    """Refuse a dataset whose name is that of another one's staging dataset: dlt would empty its tables."""
+    config: Any = pipeline.destination_client().config
+    layout: str = getattr(config, "staging_dataset_name_layout", "")
+    name: str = getattr(config, "dataset_name", None) or pipeline.dataset_name or ""
+    before, mark, after = layout.partition("%s")
+    if mark and name.startswith(before) and name.endswith(after) and len(name) > len(before) + len(after):
+        other = name[len(before) : len(name) - len(after)]
+        raise ConfigurationError(
+            f"the dataset {name!r} is where dlt stages the dataset {other!r}, whose loads would empty it: "
+            "take another dataset name"
+        )
+
+
+def check_row_ids() -> None:
+    """Refuse dlt's setting that gives rows other ids than the source's own, which keys and joins rely on."""
+    for name in ("normalize.parquet_normalizer.add_dlt_id", "normalize.parquet_normalizer.add_dlt_load_id"):
+        if dlt.config.get(name, bool):
+            raise ConfigurationError(
+                f"{name} is set: leave it out, this source gives its rows ids that tables are joined by"
+            )
+
+
+def running_pipeline() -> dlt.Pipeline | None:
+    """Return the pipeline that is running, if it has a destination; None when there is none."""
+    context = Container()[PipelineContext]
+    pipeline: Any = context.pipeline() if context.is_active() else None
+    return pipeline if pipeline is not None and pipeline.destination else None
+
+
+def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
+    """Return the DuckDB file that a pipeline loads into; None if it loads into something else, or into memory."""
+    if not pipeline.destination.destination_type.endswith(".duckdb"):
+        return None
+    config: Any = pipeline.destination_client().config
+    database = getattr(config.credentials, "database", None)
+    return Path(database) if isinstance(database, str) and database not in (":memory:", ":external:") else None
+
+
+def name_duckdb_file(pipeline: dlt.Pipeline, name: str) -> None:
+    """Let the DuckDB file be called `name`, with `.duckdb`, where the configuration names none."""
+    pipeline.destination.config_params["pipeline_name"] = name  # which dlt calls it after
+
+
+def load_few_tables_at_once(pipeline: dlt.Pipeline) -> None:
+    """Let DuckDB load two tables at a time: it uses all cores for one, and dlt's 20 at a time take more memory."""
+    if pipeline.destination.destination_type.endswith(".duckdb"):
+        pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 2)
