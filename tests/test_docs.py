@@ -20,8 +20,8 @@ import pytest
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import llama_extract, settings
 from llama_extract_dlt.service.records import FINAL, IN_FLIGHT
-from llama_extract_dlt.sync import agent_sync
-from llama_extract_dlt.sync.agent_state import AgentState
+from llama_extract_dlt.tracking import agent_sync
+from llama_extract_dlt.tracking.agent_state import AgentState
 from warehouse import Warehouse
 
 ROOT = Path(__file__).resolve().parent.parent

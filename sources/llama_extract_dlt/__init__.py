@@ -11,8 +11,6 @@ print(report.new, report.complete)
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,14 +40,3 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_MODULES[name], __name__), name)
     return value
-
-
-class _Package(ModuleType):
-    """The package, in which `sync` is the function, also after the room of that name is imported."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name == "sync" and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

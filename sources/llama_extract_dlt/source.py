@@ -22,9 +22,9 @@ from .load.extraction import Extraction
 from .load.items import as_items
 from .service.budget import RequestBudget
 from .service.client import LlamaCloudClient
-from .sync.dry_run import AgentPlan
-from .sync.events import Selection
 from .tables.contract import AGENTS, RUNS
+from .tracking.dry_run import AgentPlan
+from .tracking.events import Selection
 
 __all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
 

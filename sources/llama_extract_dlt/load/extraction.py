@@ -17,13 +17,13 @@ import dlt
 from .. import settings
 from ..service.budget import RequestBudget
 from ..service.client import LlamaCloudClient
-from ..sync.dry_run import AgentPlan, plan
-from ..sync.events import Agent, Selection, Tally
-from ..sync.feed import Batch, Feed, one_ahead
-from ..sync.lookups import read_agents, select_agents
 from ..tables.build import TableBuilder, rejected_table, without_nul
 from ..tables.contract import LoadTable, agent_table
 from ..tables.parse import give_back_memory
+from ..tracking.dry_run import AgentPlan, plan
+from ..tracking.events import Agent, Selection, Tally
+from ..tracking.feed import Batch, Feed, one_ahead
+from ..tracking.lookups import read_agents, select_agents
 from .dlt_inside import check_dataset, check_row_ids, current_load_id, refreshed_tables, running_pipeline
 from .door import DOORS, Door
 from .report import Progress, Step

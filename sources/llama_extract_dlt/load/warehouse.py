@@ -19,8 +19,8 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from ..sync.warehouse_index import RunIndex
 from ..tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
+from ..tracking.warehouse_index import RunIndex
 
 _IDS_PER_QUERY = 500
 _ROWS_PER_FETCH = 10_000

@@ -54,6 +54,7 @@ class PageRequests:
         where: how messages name the agent.
         read: makes an item of its raw JSON and its position.
         on_request: called for each request.
+        await_page: waits for an answer; the moment to ask for others ahead.
 
     Attributes:
         whole: whether the list will be read to its end, so that pages are worth asking for ahead.
@@ -71,6 +72,7 @@ class PageRequests:
         *,
         read: Callable[[bytes, str], Item],
         on_request: Callable[[], object],
+        await_page: Callable[[Future[RunPage]], object],
         whole: bool,
     ) -> None:
         self.page_size = page_size
@@ -83,6 +85,7 @@ class PageRequests:
         self._where = where
         self._read = read
         self._on_request = on_request
+        self._await_page = await_page
         self._size = page_size  # items to ask for, by their bytes
         self._served = page_size  # items that the service gives at most
         self._next: int | None = None  # the offset to go on from after what was asked for
@@ -99,6 +102,8 @@ class PageRequests:
         if self._first is None:
             if not self.ahead:
                 self._ask(0, self.page_size)
+            if not self.ahead[0].answer.done():
+                self._await_page(self.ahead[0].answer)
             try:
                 self._first = self.ahead.popleft().answer.result()
                 self._learn(0, self.page_size, self._first)
@@ -107,6 +112,15 @@ class PageRequests:
                     raise
                 self._first = error
         return self._first
+
+    def runs_ahead(self, *, first: bool) -> int:
+        """Return about how many runs the pages have that were asked for; `first` says whether the first one counts."""
+        return sum(min(request.limit, self._served) for request in self.ahead if request.skip or first)
+
+    @property
+    def first_to_come(self) -> bool:
+        """Whether the page at offset 0 is on its way, which tells what other pages there are."""
+        return self.whole and self.total is None and bool(self.ahead) and self.ahead[0].skip == 0
 
     def reuse(self, first: RunPage | LlamaExtractError | None) -> None:
         """Let the next `page(0)` take this answer; with None, ask anew."""
@@ -117,7 +131,7 @@ class PageRequests:
         if not self.begun:
             self._ask(0, self.page_size)
             return True
-        if self.whole and self._next is None and self.ahead and self.ahead[0].answer.done():
+        if self.first_to_come and self.ahead[0].answer.done():
             self.first()
         skip = self._next
         if skip is None or self._narrow or not self.whole:
@@ -126,8 +140,7 @@ class PageRequests:
         if skip + overlap >= (self.total or 0):
             return False
         self._ask(skip, self._size)
-        expected = min(self._size, self._served)
-        self._next = skip + max(1, expected - self.overlap(expected))
+        self._next = skip + self._step(self._size)
         return True
 
     def drop(self) -> None:
@@ -175,6 +188,9 @@ class PageRequests:
         if tries is not None or not self.ahead or self.ahead[0].skip != skip:
             self.drop()
             self._ask(skip, self._limit(skip), tries)
+            if self.total is not None:
+                self._next = skip + self._step(self._limit(skip))
+        self._await_page(self.ahead[0].answer)
         request = self.ahead.popleft()
         return request.limit, request.answer.result()
 
@@ -202,6 +218,11 @@ class PageRequests:
             self._served = self.page_size
         if self._next is None:
             self._next = skip + max(1, count - self.overlap(count))
+
+    def _step(self, limit: int) -> int:
+        """Return how far a page of so many items reaches, up to where the next one begins."""
+        size = min(limit, self._served)
+        return max(1, size - self.overlap(size))
 
     def _limit(self, skip: int) -> int:
         """Return how many items to ask for at an offset."""

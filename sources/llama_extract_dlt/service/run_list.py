@@ -31,7 +31,6 @@ class RunList:
 
     Args:
         requests: those for the pages of the list.
-        read_ahead: called after each page: the moment to ask for others ahead.
 
     Attributes:
         problems: why what was read may not be all; empty when it is.
@@ -40,13 +39,12 @@ class RunList:
         found: how many different items there were.
     """
 
-    def __init__(self, requests: PageRequests, read_ahead: Callable[[], object]) -> None:
+    def __init__(self, requests: PageRequests) -> None:
         self.problems: list[str] = []
         self.went_back = False
         self.doubtful = False
         self.found = 0
         self._requests = requests
-        self._read_ahead = read_ahead
 
     def pages(
         self, start: int = 0, known: Sequence[str] = (), above: Callable[[Item], bool] | None = None
@@ -150,7 +148,6 @@ class RunList:
                 if last:
                     return
                 end, skip = page.end, max(skip + 1, page.end - self._requests.overlap(len(keys)))
-                self._read_ahead()
         finally:
             self._requests.drop()
 

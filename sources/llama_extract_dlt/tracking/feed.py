@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -19,7 +19,7 @@ import msgspec
 
 from .. import settings
 from ..errors import LlamaExtractError, NotFoundError, is_fatal
-from ..service.client import LlamaCloudClient
+from ..service.client import LlamaCloudClient, RunPage
 from ..service.records import Rejected, Run
 from .agent_state import AgentState
 from .agent_sync import AgentSync
@@ -90,7 +90,7 @@ class Feed:
         self._tally = tally
         self._emitted = Emitted(selection.chunk_size)
         self._scanned = False
-        context = Context(client, selection, warehouse, self._emitted, tally, now, self.read_ahead)
+        context = Context(client, selection, warehouse, self._emitted, tally, now, self.await_page)
         self._agents = deque(
             AgentSync(context, agent, AgentState.load(states.get(agent.id, {}))) for agent in selection.agents
         )
@@ -135,12 +135,24 @@ class Feed:
         """
         most = min(2 * self._client.max_concurrency, max(1, settings.AHEAD_BYTES // settings.PAGE_BYTES))
         room = self._emitted.room()
-        asked = [request for agent in self._agents for request in agent.requests.ahead]
-        count, runs = len(asked), sum(request.limit for request in asked if request.skip)
-        for agent in list(self._agents)[: self._client.max_concurrency]:
-            while count < most and (runs < room or not agent.requests.begun) and agent.requests.ask_ahead():
-                last = agent.requests.ahead[-1]
-                count, runs = count + 1, runs + (last.limit if last.skip else 0)
+        lists = [agent.requests for agent in self._agents]
+        count = sum(len(one.ahead) for one in lists)
+        for one in lists[: self._client.max_concurrency]:
+            # The first pages of the agents to come are asked for in any case: they tell what else there is to read.
+            while count < most and (not one.begun or self._runs_ahead() < room) and one.ask_ahead():
+                count += 1
+
+    def _runs_ahead(self) -> int:
+        return sum(agent.requests.runs_ahead(first=agent is self._agents[0]) for agent in self._agents)
+
+    def await_page(self, page: Future[RunPage]) -> None:
+        """Wait for a page, and ask for others ahead: before, and when another agent's first page has come."""
+        self.read_ahead()
+        while not page.done():
+            firsts = [agent.requests.ahead[0].answer for agent in self._agents if agent.requests.first_to_come]
+            wait([page, *(first for first in firsts if not first.done())], return_when=FIRST_COMPLETED)
+            if not page.done():
+                self.read_ahead()
 
     def reach(self) -> Reach:
         """Return how far the reading has come; from any thread."""
@@ -167,7 +179,6 @@ class Feed:
         yield from self._by_id(self._client.get_run_by_job, selection.job_ids or (), "job")
         unsettled = []
         while self._agents:
-            self.read_ahead()
             agent = self._agents[0]
             yield from agent.read()
             self._agents.popleft()

@@ -47,6 +47,7 @@ class AgentSync:
             f"agent {agent.name!r}",
             context.selection.page_size,
             read=self._item,
+            await_page=context.await_page,
             on_request=lambda: context.tally.count(agent.id, "requests"),
             whole=reading_of(state, context.selection, context.now) in ("scan", "window"),
         )
@@ -115,7 +116,7 @@ class AgentSync:
         look = Look(self.state, resume, self._context.now)
         new = look.new
         self.requests.whole = look.horizon is None
-        run_list = RunList(self.requests, self._context.read_ahead)
+        run_list = RunList(self.requests)
         pages = self._pages(run_list, resume)
         page = None
         for page, items in pages:
@@ -192,7 +193,7 @@ class AgentSync:
         self._context.warehouse.inspect()
         self._index = self._context.warehouse.runs_of_agent(self.agent.id)
         self.requests.whole = True
-        run_list, order = RunList(self.requests, self._context.read_ahead), Order()
+        run_list, order = RunList(self.requests), Order()
         waiting = dict.fromkeys(old.in_flight)
         resumable = resume is not None or old.full_scan_at is None or moves(old, self._context.selection)
         begun = resume is not None
@@ -261,7 +262,7 @@ class AgentSync:
         """Read all runs, and take those that changed within the window. Nothing is remembered."""
         since, until = self._context.selection.since, self._context.selection.until
         self._index = self._context.warehouse.runs_of_agent(self.agent.id)
-        run_list = RunList(self.requests, self._context.read_ahead)
+        run_list = RunList(self.requests)
         for _, items in self._pages(run_list, None):
             forgotten = AgentState()
             for item in items:

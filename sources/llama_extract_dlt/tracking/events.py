@@ -6,12 +6,13 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 from .. import settings
-from ..service.client import LlamaCloudClient
+from ..service.client import LlamaCloudClient, RunPage
 from ..service.records import Rejected, Run
 from .warehouse_index import Warehouse
 
@@ -181,7 +182,7 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the parts of a sync have in common; `read_ahead` is called when a page has been read."""
+    """What the parts of a sync have in common; `await_page` waits for the answer with a page."""
 
     client: LlamaCloudClient
     selection: Selection
@@ -189,4 +190,4 @@ class Context:
     emitted: Emitted
     tally: Tally
     now: datetime
-    read_ahead: Callable[[], object]
+    await_page: Callable[[Future[RunPage]], object]

@@ -1,0 +1,196 @@
+"""How a load reads: ahead across agents, by bytes, in chunks; and that it leaves nothing behind, however it ends."""
+
+import asyncio
+import gc
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from llama_cloud_emulator import Emulator
+from llama_extract_dlt import llama_extract, settings, sync
+from test_client import KEY, answer, serving
+from test_promises import assert_true, pipeline_of, source_of
+from test_sync import RUNS, Agent
+from warehouse import Warehouse
+
+
+@pytest.fixture
+def cloud() -> Iterator[Emulator]:
+    with Emulator(runs=0, corpus="invoices") as emulator:
+        emulator.delete_agent(emulator.agents()[0]["id"])
+        yield emulator
+
+
+@pytest.fixture
+def letters(cloud: Emulator) -> Agent:
+    return Agent(cloud)
+
+
+@pytest.fixture
+def house(cloud: Emulator, warehouse: Callable[[Emulator], Warehouse]) -> Warehouse:
+    return warehouse(cloud)
+
+
+def limits(agent: Agent) -> list[int]:
+    """How many runs each request for the agent's list asked for, in order."""
+    lists = [request.query for request in agent.cloud.requests if request.path == RUNS]
+    return [int(query["limit"][0]) for query in lists if query["extraction_agent_id"] == [agent.id]]
+
+
+# ── ahead ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_pages_of_the_next_agent_are_asked_for_while_one_agents_end_is_awaited(house: Warehouse) -> None:
+    """The last page of the first agent comes only when a later page of the second was asked for."""
+    asked: list[tuple[str, int]] = []
+    waited = True
+
+    async def respond(head: bytes) -> bytes:
+        nonlocal waited
+        url = urlsplit(head.split(b" ")[1].decode())
+        if url.path.endswith("/extraction-agents"):
+            agents = [{"id": name, "name": name, "project_id": "p"} for name in ("first", "second")]
+            return answer(json.dumps(agents).encode())
+        query = parse_qs(url.query)
+        agent, skip = query["extraction_agent_id"][0], int(query["skip"][0])
+        asked.append((agent, skip))
+        if (agent, skip) == ("first", 198):
+            for _ in range(1000):
+                if any(name == "second" and place for name, place in asked):
+                    break
+                await asyncio.sleep(0.01)
+            else:
+                waited = False
+        runs = [
+            {"id": f"{agent}-{number}", "extraction_agent_id": agent, "status": "SUCCESS", "data": {"n": number},
+             "created_at": f"2025-01-01T00:{59 - number // 60:02}:{59 - number % 60:02}Z"}
+            for number in range(skip, min(skip + 100, 250))
+        ]  # fmt: skip
+        return answer(json.dumps({"items": runs, "total": 250, "skip": skip, "limit": 100}).encode())
+
+    with serving(respond) as url:
+        source = llama_extract(api_key=KEY, base_url=url)
+        pipeline_of(house).run(source)
+    assert waited, "nothing of the second agent was asked for while the first one's end was awaited"
+    assert source.resources["extraction_runs"].custom_metrics["runs"]["new"] == 500
+    assert sorted(asked) == [(name, skip) for name in ("first", "second") for skip in (0, 99, 198)]
+
+
+def test_no_page_beyond_a_chunk_is_asked_for_before_it_is_committed(letters: Agent, house: Warehouse) -> None:
+    other = Agent(letters.cloud, "Other")
+    letters.add(30)
+    other.add(30)
+    letters.cloud.page_limit = 5
+    asked: list[int] = []
+
+    def on_progress(progress: Any) -> None:
+        if progress.step == "loading" and not asked:
+            asked.extend([len(letters.offsets()), len(other.offsets())])
+
+    sync(pipeline_of(house), source_of(house, chunk_size=10), on_progress=on_progress)
+    pages = 10 // 4 + 2  # a chunk's, one that reaches over its end, and the next agent's first
+    assert asked
+    assert asked[0] <= pages
+    assert asked[1] <= 1
+    assert_true(house)
+
+
+# ── by bytes ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_large_runs_are_asked_for_in_small_pages(
+    letters: Agent, house: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "PAGE_BYTES", 50_000)
+    letters.add(300, data={"n": 1})
+    letters.add(100, data={"text": "x" * 10_000})
+    house.load()
+    first, second, *others = limits(letters)
+    assert (first, second) == (100, 4)
+    assert max(others) == 100  # larger again, once small runs were seen
+    assert_true(house)
+    letters.cloud.reset_requests()
+    house.load()
+    assert limits(letters) == [100]
+
+
+def test_a_page_that_is_too_large_is_asked_for_in_parts(
+    letters: Agent, house: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "MAX_PAGE_BYTES", 100_000)
+    letters.add(40, data={"text": "x" * 10_000})
+    counts = house.load()
+    assert (counts["runs"]["new"], counts["unreadable"]) == (40, {})
+    assert_true(house)
+
+
+def test_one_run_that_is_too_large_is_set_aside_and_the_others_load(letters: Agent, house: Warehouse) -> None:
+    letters.add(3)
+    (large,) = letters.add(data={"text": "x" * 300_000})
+    letters.add(3)
+    counts = house.load(max_answer_bytes=200_000)
+    assert counts["runs"]["new"] == 6
+    assert "raise max_answer_bytes" in counts["unreadable"][letters.id]
+    assert large not in {row["id"] for row in house.rows("extraction_runs")}
+    house.load()
+    assert_true(house)
+
+
+def test_a_chunk_ends_after_so_many_bytes(letters: Agent, house: Warehouse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "CHUNK_BYTES", 50_000)
+    letters.add(20, data={"text": "x" * 10_000})
+    house.load(chunk_size=1000)
+    loads = {row["_dlt_load_id"] for row in house.rows("extraction_runs")}
+    assert len(loads) == 4  # five runs reach 50,000 bytes
+    assert_true(house)
+
+
+# ── nothing is left ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def left_over() -> tuple[int, int]:
+    gc.collect()
+    return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+
+def plain_run(house: Warehouse) -> None:
+    pipeline_of(house).run(source_of(house, chunk_size=10))
+
+
+def limited_run(house: Warehouse) -> None:
+    pipeline_of(house).run(source_of(house, chunk_size=10).add_limit(1))
+
+
+def abandoned_iteration(house: Warehouse) -> None:
+    for _ in source_of(house).resources["extraction_runs"]:
+        break
+
+
+def failing_run(house: Warehouse) -> None:
+    house.cloud.fail(times=None, skip=3, status=401)
+    with pytest.raises(PipelineStepFailed):
+        pipeline_of(house).run(source_of(house))
+    house.cloud.heal()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts descriptors as Linux lists them")
+@pytest.mark.parametrize("run", [plain_run, limited_run, abandoned_iteration, failing_run])
+def test_a_run_leaves_no_thread_and_no_descriptor(
+    run: Callable[[Warehouse], None], letters: Agent, house: Warehouse
+) -> None:
+    letters.add(40)
+    letters.cloud.page_limit = 5
+    run(house)  # what is made once, such as pools of Arrow and DuckDB
+    threads, descriptors = left_over()
+    for _ in range(3):
+        house.forget()
+        run(house)
+    after = left_over()
+    assert after[0] <= threads
+    assert after[1] <= descriptors
