@@ -29,7 +29,7 @@ bench: $(STAMP)
 # The model test for as long as one likes: make soak SOAK_STEPS=100000
 SOAK_STEPS ?= 20000
 soak: $(STAMP)
-	SOAK_STEPS=$(SOAK_STEPS) $(BIN)/python -m pytest tests/test_model.py
+	SOAK_STEPS=$(SOAK_STEPS) $(BIN)/python -m pytest tests/system/test_model.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist llama_extract*.duckdb llama_extract*.duckdb.wal

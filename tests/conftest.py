@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from llama_cloud_emulator import Emulator
-from warehouse import Warehouse
+from support.warehouse import Warehouse
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from llama_cloud_emulator import Emulator
-from warehouse import (
+from support.warehouse import (
     DATA,
     KEYS,
     NAMING,

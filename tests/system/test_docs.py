@@ -22,9 +22,9 @@ from llama_extract_dlt import llama_extract, settings
 from llama_extract_dlt.service.records import FINAL, IN_FLIGHT
 from llama_extract_dlt.tracking import agent_sync
 from llama_extract_dlt.tracking.agent_state import AgentState
-from warehouse import Warehouse
+from support.places import ROOT
+from support.warehouse import Warehouse
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "sources/llama_extract_dlt"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", SOURCE / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = ROOT / "pipelines/runs.py"

@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from urllib.parse import unquote, urlsplit
 
 import httpx
@@ -24,8 +24,8 @@ from llama_extract_dlt.service import client as client_module
 from llama_extract_dlt.service import transport
 from llama_extract_dlt.service.budget import RequestBudget
 from llama_extract_dlt.service.client import LlamaCloudClient
+from support.http import KEY, answer, serving
 
-KEY = "llx-a-key-that-must-stay-secret"
 RUNS = "/api/v1/extraction/runs"
 
 
@@ -76,44 +76,6 @@ def call(cloud, clock):
     return run
 
 
-@contextmanager
-def serving(respond, tls=None):
-    """Serve HTTP on loopback with what `await respond(head)` returns, as it is; yields the base URL."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    server = served(respond, tls)
-    try:
-        yield asyncio.run_coroutine_threadsafe(anext(server), loop).result()
-    finally:
-        asyncio.run_coroutine_threadsafe(server.aclose(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
-
-
-async def served(respond, tls):
-    open_ones = set()
-
-    async def handle(reader, writer):
-        open_ones.add(asyncio.current_task())
-        with suppress(asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
-            while True:
-                writer.write(await respond(await reader.readuntil(b"\r\n\r\n")))
-        writer.close()
-        with suppress(ConnectionError, ssl.SSLError):
-            await writer.wait_closed()
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield f"{'https' if tls else 'http'}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        for task in open_ones:
-            task.cancel()
-        await asyncio.gather(*open_ones, return_exceptions=True)
-
-
 def ask_canned(clock, ask, *answers, **settings):
     """Return what `ask(client)` returns or raises, and the heads of its requests.
 
@@ -132,11 +94,6 @@ def ask_canned(clock, ask, *answers, **settings):
                 return ask(client), heads
             except errors.LlamaExtractError as error:
                 return error, heads
-
-
-def answer(body, status="200 OK", content_type="application/json", *headers):
-    lines = [f"HTTP/1.1 {status}", f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *headers]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def page(items):

@@ -12,11 +12,11 @@ import duckdb
 import pytest
 
 from llama_cloud_emulator import Emulator
-from test_promises import assert_true
-from test_sync import deleted
-from warehouse import Warehouse
+from support.places import TEST_DATA
+from support.truth import assert_true, deleted
+from support.warehouse import Warehouse
 
-EXPORT = Path(__file__).parent / "data" / "loaded_by_the_version_before.zip"
+EXPORT = TEST_DATA / "loaded_by_the_version_before.zip"
 
 
 @pytest.fixture

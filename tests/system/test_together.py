@@ -15,10 +15,11 @@ import pytest
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import LlamaExtractError, llama_extract, sync
-from postgres import PostgresServer, PostgresWarehouse, postgres_server
-from test_command import Command, Held, outcome
-from test_kill import Moment, assert_whole, kill
-from warehouse import Warehouse, between_packages
+from support.command import Command, Held, outcome
+from support.kills import Moment, kill
+from support.postgres import PostgresServer, PostgresWarehouse, postgres_server
+from support.truth import assert_whole
+from support.warehouse import Warehouse, between_packages
 
 BUSY = "error: another load into the dataset llama_extract is at work: wait for its end\n"
 

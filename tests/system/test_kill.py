@@ -1,84 +1,20 @@
 """A load that is killed again and again, wherever it may be: what is in the warehouse in the end, and what it cost."""
 
 import math
-import random
 import shutil
-import signal
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import duckdb
 import pytest
 
 from llama_cloud_emulator import Emulator
-from test_command import Command, Held, outcome
-from warehouse import Warehouse, differences, expected_run, loaded_runs
+from support.command import Command, outcome
+from support.kills import Moment, kill, moments
+from support.truth import assert_whole
+from support.warehouse import Warehouse
 
 PAGE, OVERLAP = 100, 1
-WORK = "dlt/pipelines/llama_extract"  # dlt's working folder
-# Where a load can be killed: what happens there one time after the other, and how many times a package of it.
-PLACES: dict[str, tuple[Iterable[str], int]] = {
-    "before it answers a request": ((), 8),
-    "having read into files": ([f"{WORK}/normalize/*/*/new_jobs/*"], 8),
-    "having prepared files": ([f"{WORK}/load/new/*/new_jobs/*"], 8),
-    "having begun to load": ([f"{WORK}/load/normalized/*/{state}_jobs/*" for state in ("started", "completed")], 18),
-    "having loaded": ([f"{WORK}/load/normalized/*/completed_jobs/*"], 18),
-    "having written to the database": (["llamacloud.duckdb*"], 50),
-}
-
-
-class Moment(NamedTuple):
-    """When to kill a load: at what it does for the `count`-th time."""
-
-    place: str
-    count: int
-
-
-def moments(number: int, seed: int, packages: float) -> list[Moment]:
-    """Random moments within so many packages, as many at every place."""
-    dice = random.Random(seed)
-    places = [place for _ in range(math.ceil(number / len(PLACES))) for place in PLACES]
-    dice.shuffle(places)
-    return [Moment(place, dice.randint(1, round(PLACES[place][1] * packages))) for place in places[:number]]
-
-
-def kill(command: Command, moment: Moment, *arguments: str) -> None:
-    """Starts the command and kills it at the moment."""
-    patterns, _ = PLACES[moment.place]
-    held = Held(command.cloud, 0 if patterns else moment.count)
-    due = times(command.folder, patterns, moment.count) if patterns else held.reached.is_set
-    process = command.start("-q", *arguments)
-    try:
-        while process.poll() is None and not due():
-            time.sleep(0.005)  # is not what is waited for: it leaves the processor to the load
-        process.kill()
-    finally:
-        held.release.set()
-    ended = outcome(process)
-    assert ended == (-signal.SIGKILL, "", ""), f"not killed {moment}"
-
-
-def times(folder: Path, patterns: Iterable[str], count: int) -> Callable[[], bool]:
-    """Tells whether files have appeared `count` times from now on; a database that has another size is another."""
-
-    def look() -> set[tuple[str, int]]:
-        found = set()
-        for pattern in patterns:
-            with suppress(FileNotFoundError):  # the folder is just being moved
-                for path in folder.glob(pattern):
-                    found.add((path.name, path.stat().st_size if path.parent == folder else 0))
-        return found
-
-    before, seen = look(), set[tuple[str, int]]()
-
-    def due() -> bool:
-        seen.update(look() - before)
-        return len(seen) >= count
-
-    return due
 
 
 def committed(command: Command) -> int:
@@ -96,17 +32,6 @@ def pages(cloud: Emulator) -> list[int]:
     invoices = [cloud.agents()[0]["id"]]
     cloud.reset_requests()
     return sorted(int(page.query["skip"][0]) for page in listed if page.query["extraction_agent_id"] == invoices)
-
-
-def assert_whole(house: Warehouse) -> None:
-    """The warehouse has all runs as the service has them, each row once."""
-    loaded, truth = loaded_runs(house), {run["id"]: run for run in house.cloud.runs()}
-    assert loaded.keys() == truth.keys()
-    wrong = [line for run_id, run in truth.items() for line in differences(expected_run(run), loaded[run_id], run_id)]
-    assert wrong == []
-    for table in house.tables():
-        ids = [row["_dlt_id"] for row in house.rows(table) if "_dlt_id" in row]
-        assert len(set(ids)) == len(ids), f"{table} has rows twice"
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import ConfigurationError, LlamaExtractError, llama_extract
-from warehouse import Warehouse, differences, expected_data, reassembled_data
+from support.warehouse import Warehouse, differences, expected_data, reassembled_data
 
 Make = Callable[[Emulator], Warehouse]
 

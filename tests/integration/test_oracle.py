@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from llama_extract_dlt.tables.parse import Parser
-from oracle import DATA, Sides, disagreements
+from support.oracle import DATA, Sides, disagreements
 
 KEYS = st.one_of(
     st.sampled_from(["a", "b", "c", "total", "items", "Total Amount", "x-y", "value", "id", "list", "select", "1st"]),

@@ -16,7 +16,7 @@ import psycopg2
 from psycopg2.extras import register_default_json, register_default_jsonb
 
 from llama_cloud_emulator import Emulator
-from warehouse import Row, Warehouse
+from support.warehouse import Row, Warehouse
 
 # Its data need not survive a crash of the machine.
 HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}

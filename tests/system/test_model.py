@@ -24,7 +24,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import llama_extract
-from warehouse import Warehouse, differences, expected_run, loaded_runs
+from support.doors import Executioner, Quiet, is_kill, pipeline_of
+from support.warehouse import Warehouse, differences, expected_run, loaded_runs
 
 STEPS, EXAMPLES = 50, int(os.environ.get("SOAK_STEPS", "2000")) // 50
 SMALL = {
@@ -102,29 +103,6 @@ LIES = {
     "an empty page": empty_page, "another offset": deaf, "some runs left out": forgetful, "a run twice": stuttering,
     "another order": mixed_up,
 }  # fmt: skip
-
-
-class Killed(BaseException):
-    """Stands for a process that is no more."""
-
-
-class Executioner(Collector):
-    """Ends the pipeline at one of the moments at which dlt reports progress: an item, a file, a job."""
-
-    def __init__(self, moments: int) -> None:
-        super().__init__()
-        self.left = moments
-
-    def update(self, *_: Any, **__: Any) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
-
-    def _start(self, step: str) -> None:
-        self.update()
-
-    def _stop(self) -> None:
-        pass
 
 
 class Machine(RuleBasedStateMachine):
@@ -353,7 +331,7 @@ class Machine(RuleBasedStateMachine):
         try:
             self.load(True, progress=progress, chunk_size=chunk, full_scan=dice.random() < 0.3)
         except BaseException as error:
-            if not (fault and isinstance(error, PipelineStepFailed)) and not killed(error):
+            if not (fault and isinstance(error, PipelineStepFailed)) and not is_kill(error):
                 raise
             event(f"broken by {fault or 'a kill'}")
         finally:
@@ -398,7 +376,7 @@ class Machine(RuleBasedStateMachine):
             progress = Executioner(dice.randint(1, 90)) if kill else None
             self.load(dice.random() < 0.5, progress, door=door, chunk_size=2, full_scan=dice.random() < 0.5)
         except BaseException as error:
-            if not killed(error):
+            if not is_kill(error):
                 raise
         event(f"door: {door}")
         if dice.random() < 0.5:
@@ -413,7 +391,7 @@ class Machine(RuleBasedStateMachine):
             chunk = dice.choice([None, 1, 3])
             self.load(True, progress, door=dice.choice(["load", "plain"]), data_tables="per_agent", chunk_size=chunk)
         except BaseException as error:
-            if not killed(error):
+            if not is_kill(error):
                 raise
         self.load(True, full_scan=True)
         self.compare(True)
@@ -483,8 +461,7 @@ class Machine(RuleBasedStateMachine):
             pipeline.run(source)
 
     def pipeline(self, progress: Collector | None, name: str = "llama_extract") -> dlt.Pipeline:
-        destination = dlt.destinations.duckdb(str(self.house.path))
-        return dlt.pipeline(name, destination=destination, dataset_name="llama_extract", progress=progress or Quiet())
+        return pipeline_of(self.house, name, progress or Quiet())
 
     def compare(self, full: bool) -> None:
         """Everything in the warehouse, with the service."""
@@ -550,28 +527,6 @@ class Machine(RuleBasedStateMachine):
 
     def one_of_its_versions(self, run_id: str, actual: Any) -> bool:
         return any(not list(differences(version, actual)) for version in self.versions[run_id])
-
-
-class Quiet(Collector):
-    """No progress, and nothing said about it."""
-
-    def update(self, *_: Any, **__: Any) -> None:
-        pass
-
-    def _start(self, step: str) -> None:
-        pass
-
-    def _stop(self) -> None:
-        pass
-
-
-def killed(error: BaseException | None) -> bool:
-    """Whether the error comes from the executioner."""
-    while error is not None:
-        if isinstance(error, Killed):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def test_nothing_is_missed_whatever_happens() -> None:

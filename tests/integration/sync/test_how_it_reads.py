@@ -5,36 +5,21 @@ import gc
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
-from llama_cloud_emulator import Emulator
 from llama_extract_dlt import llama_extract, settings, sync
-from test_client import KEY, answer, serving
-from test_promises import assert_true, pipeline_of, source_of
-from test_sync import RUNS, Agent
-from warehouse import Warehouse
+from support.agents import Agent
+from support.doors import pipeline_of, source_of
+from support.http import KEY, answer, serving
+from support.truth import assert_true
+from support.warehouse import Warehouse
 
-
-@pytest.fixture
-def cloud() -> Iterator[Emulator]:
-    with Emulator(runs=0, corpus="invoices") as emulator:
-        emulator.delete_agent(emulator.agents()[0]["id"])
-        yield emulator
-
-
-@pytest.fixture
-def letters(cloud: Emulator) -> Agent:
-    return Agent(cloud)
-
-
-@pytest.fixture
-def house(cloud: Emulator, warehouse: Callable[[Emulator], Warehouse]) -> Warehouse:
-    return warehouse(cloud)
+RUNS = "/api/v1/extraction/runs"
 
 
 def limits(agent: Agent) -> list[int]:

@@ -24,10 +24,10 @@ from dlt.pipeline.state_sync import decompress_state
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import ConfigurationError, llama_extract
 from llama_extract_dlt.config import DEFAULT, SETTINGS
-from test_command import Command
-from warehouse import Warehouse
+from support.command import Command
+from support.places import ROOT
+from support.warehouse import Warehouse
 
-ROOT = Path(__file__).resolve().parent.parent
 KEY = "llx-a-key-that-must-stay-secret"
 PREFIX = "SOURCES__LLAMA_EXTRACT__"
 AGENTS = ("Invoices", "Claim forms")

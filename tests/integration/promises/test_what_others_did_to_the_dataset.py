@@ -1,0 +1,148 @@
+"""Rows that somebody deleted or doubled, dlt's own tables lost, a dataset that dlt would empty."""
+
+from functools import partial
+from pathlib import Path
+
+import dlt
+import pytest
+from dlt.pipeline.exceptions import PipelineStepFailed
+
+from llama_cloud_emulator import Emulator
+from llama_extract_dlt import LlamaExtractError, sync
+from support.agents import Agent, fill
+from support.command import Command
+from support.doors import pipeline_of, query, run, source_of
+from support.truth import assert_true, honest
+from support.warehouse import DATA, Warehouse
+
+# ── rows that somebody deleted ──────────────────────────────────────────────────────────────────────────────────────
+
+CHILDREN = ["config", "data", "data__items", "field_metadata", "field_metadata__citation"]
+
+
+def test_a_full_scan_writes_again_what_was_deleted_by_hand(letters: Agent, house: Warehouse) -> None:
+    ids = fill(letters, len(CHILDREN) + 2)
+    house.load()
+    for run_id, child in zip(ids, CHILDREN, strict=False):
+        query(house, f"delete from extraction_runs__{child} where _run_id = '{run_id}'")
+    query(house, f"delete from extraction_runs where id = '{ids[-2]}'")
+    house.load(full_scan=True)
+    assert_true(house)
+    query(house, f"delete from {DATA}")
+    run(house, full_scan=True)
+    assert_true(house)
+    assert house.load(full_scan=True)["runs"]["unchanged"] == len(ids)
+
+
+def test_a_full_scan_takes_away_what_was_doubled_by_hand(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 3)
+    house.load()
+    for child in CHILDREN:
+        query(house, f"insert into extraction_runs__{child} select * from extraction_runs__{child}")
+    query(house, "insert into extraction_runs select * from extraction_runs limit 1")
+    run(house, full_scan=True)
+    assert_true(house)
+
+
+def test_a_run_that_is_twice_in_the_table_of_runs_alone_is_written_again(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 3)
+    house.load()
+    query(house, "insert into extraction_runs select * from extraction_runs")
+    assert house.load(full_scan=True)["runs"]["updated"] == 3
+    assert_true(house)
+
+
+def test_a_row_that_is_lost_and_one_that_is_doubled_do_not_make_up_for_each_other(
+    letters: Agent, house: Warehouse
+) -> None:
+    ids = fill(letters, 3)
+    house.load()
+    query(house, f"delete from extraction_runs__config where _run_id = '{ids[1]}'")
+    query(house, f"insert into {DATA} select * from {DATA} where _run_id = '{ids[1]}'")
+    assert house.load(full_scan=True)["runs"]["updated"] == 1
+    assert_true(house)
+
+
+def test_a_full_scan_of_tables_of_each_agent_writes_again_what_was_deleted(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 3)
+    house.load(data_tables="per_agent")
+    query(house, "delete from letters")
+    honest(house, {letters.id: "letters"}, data_tables="per_agent")
+    query(house, "delete from letters__items")
+    honest(house, {letters.id: "letters"}, data_tables="per_agent")
+
+
+# ── a wrong clock, a lost table of dlt's ────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_clock_that_was_ahead_once_puts_no_full_scan_off(letters: Agent, house: Warehouse) -> None:
+    ids = fill(letters, 12)
+    house.load(page_size=5)
+    with house.pipeline.managed_state() as state:
+        agents = state["sources"]["llama_extract"]["resources"]["extraction_runs"]["agents"]
+        ahead = agents[letters.id]["full_scan_at"]
+        agents[letters.id]["full_scan_at"] = (
+            ahead.replace(ahead[:4], "2999") if isinstance(ahead, str) else type(ahead)(32_500_000_000)
+        )
+    letters.edit(ids[0], touch=False)
+    house.load(page_size=5)
+    assert_true(house)
+
+
+@pytest.mark.parametrize("lost", [True])
+def test_without_dlts_table_of_versions_an_edit_doubles_nothing(letters: Agent, house: Warehouse, lost: bool) -> None:
+    ids = fill(letters, 4)
+    run(house)
+    query(house, "drop table _dlt_version")
+    if lost:
+        pipeline_of(house).drop()
+    letters.edit(ids[0])
+    fill(letters, 1, data={"n": "a text where numbers were", "items": []})
+    run(house)
+    assert_true(house)
+    letters.edit(ids[1])
+    sync(pipeline_of(house), source_of(house))
+    assert_true(house)
+
+
+def test_without_dlts_tables_of_versions_and_states_nothing_is_doubled(letters: Agent, house: Warehouse) -> None:
+    ids = fill(letters, 4)
+    sync(pipeline_of(house), source_of(house))
+    query(house, "drop table _dlt_version")
+    query(house, "drop table _dlt_pipeline_state")
+    pipeline_of(house).drop()
+    house.cloud.edit_run(ids[0], data={"n": 0, "items": [{"a": 0}, {"a": 5}]})
+    sync(pipeline_of(house), source_of(house))
+    assert_true(house)
+
+
+# ── a dataset that dlt would empty ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_command_refuses_the_staging_dataset_of_another(cloud: Emulator, letters: Agent, tmp_path: Path) -> None:
+    fill(letters, 2)
+    command = Command(cloud, tmp_path)
+    assert command("-q") == (0, "", "")
+    code, out, err = command("--dataset", "llama_extract_staging")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "staging" in err
+    assert_true(command.warehouse())
+
+
+@pytest.mark.parametrize("door", ["load", "run"])
+def test_a_pipeline_refuses_the_staging_dataset_of_another(letters: Agent, house: Warehouse, door: str) -> None:
+    fill(letters, 2)
+    house.load()
+    house.cloud.reset_requests()
+    destination = dlt.destinations.duckdb(str(house.path))
+    staging = dlt.pipeline("another", destination=destination, dataset_name="llama_extract_staging")
+    enter = staging.run if door == "run" else partial(sync, staging)
+    with pytest.raises((PipelineStepFailed, LlamaExtractError), match="staging"):
+        enter(source_of(house))
+    assert house.cloud.requests == []
+    assert house.sql("select count(*) from information_schema.tables where table_schema like '%staging_staging'") == [
+        (0,)
+    ]
+    letters.edit(house.cloud.runs()[0]["id"])
+    house.load()
+    assert_true(house)

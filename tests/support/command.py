@@ -1,0 +1,85 @@
+"""The scheduled command as a process of its own."""
+
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from llama_cloud_emulator import Emulator
+from support.places import ROOT
+from support.warehouse import Warehouse
+
+KEY = "llx-a-key-that-must-stay-secret"
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+class Command:
+    """Runs the command in a folder, against a LlamaCloud."""
+
+    def __init__(self, cloud: Emulator, folder: Path) -> None:
+        self.cloud = cloud
+        self.folder = folder
+        self.started: list[subprocess.Popen[str]] = []
+        self.script = ROOT / "pipelines" / "runs.py"
+        self.environment = {
+            "PATH": "/usr/bin:/bin",
+            "LLAMA_CLOUD_API_KEY": cloud.api_key,
+            "LLAMA_CLOUD_BASE_URL": cloud.base_url,
+            "DLT_DATA_DIR": str(folder / "dlt"),
+            "RUNTIME__DLTHUB_TELEMETRY": "false",
+        }
+
+    def start(self, *arguments: str, stderr: int = subprocess.PIPE, **environment: str | None) -> subprocess.Popen[str]:
+        """The running command; None takes a variable away."""
+        given = self.environment | environment
+        process = subprocess.Popen(
+            [sys.executable, str(self.script), *arguments],
+            cwd=self.folder,
+            env={name: value for name, value in given.items() if value is not None},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            # Whoever starts the tests in the background has Ctrl-C ignored, and so would the command.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        self.started.append(process)
+        return process
+
+    def __call__(self, *arguments: str, **environment: str | None) -> Outcome:
+        return outcome(self.start(*arguments, **environment))
+
+    def warehouse(self, name: str = "llamacloud") -> Warehouse:
+        """What the command has loaded, for reading only."""
+        house = Warehouse(self.cloud, self.folder / f"{name}.duckdb")
+        house.close()
+        return house
+
+
+def outcome(process: subprocess.Popen[str]) -> Outcome:
+    """How it ended, and what it said, which never is the key."""
+    out, err = process.communicate(timeout=60)
+    assert KEY not in f"{out} {err}"
+    return Outcome(process.returncode, out, err)
+
+
+class Held:
+    """Keeps a LlamaCloud from answering its n-th request; `reached` is set when the request has come."""
+
+    def __init__(self, cloud: Emulator, number: int) -> None:
+        self.reached, self.release = threading.Event(), threading.Event()
+        self._left = number
+        cloud.on_request = self._hold
+
+    def _hold(self, *_: Any) -> None:
+        self._left -= 1
+        if self._left == 0:
+            self.reached.set()
+            self.release.wait(timeout=60)
