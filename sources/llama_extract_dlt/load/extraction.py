@@ -93,6 +93,8 @@ class Batch(NamedTuple):
 
         They are remembered in `state`: each full scan finds that the warehouse lacks them.
         """
+        if not unfit:
+            return []
         new, told, counts = [], state.setdefault("unfit", {}), self.chunk.counts
         for run in self.chunk.runs:
             if run.id in unfit:
