@@ -76,9 +76,19 @@ def test_a_build_that_fails_at_its_last_table_leaves_nothing_behind():
     tables = builder(known, agent_tables={"a": [DATA]}, is_new=is_new)
     before = learned(tables)
     schema = {"properties": {"n": {"type": "string", "description": "about n"}}}
-    built = tables.build([run(1, {"n": "x", "list": [1]}, schema=schema)], load_id="1")
-    assert (list(built.unfit), built.tables) == (["run1"], [])
+    with pytest.raises(RuntimeError, match="no answer"):  # which is no fault of the run
+        tables.build([run(1, {"n": "x", "list": [1]}, schema=schema)], load_id="1")
     assert learned(tables) == before
+
+
+def test_an_error_of_who_names_the_tables_is_no_fault_of_a_run():
+    def data_table(agent_id):
+        raise RuntimeError("no answer")
+
+    with pytest.raises(RuntimeError, match="no answer"):
+        builder(data_table=data_table).build([run(1, {"n": "x"})], load_id="1")
+    built = builder(data_table=lambda agent_id: f"of_{agent_id}").build([run(1, {"n": [1]})], load_id="1")
+    assert [table.name for table in built.tables] == ["of_a", "of_a__n", "extraction_runs"]
 
 
 def test_rows_of_the_same_sync_need_no_tombstones():

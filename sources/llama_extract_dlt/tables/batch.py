@@ -137,8 +137,7 @@ class Batch:
             groups.setdefault((run.agent_id, schema.text), []).append(place)
         metadata: list[tuple[Places, Node]] = []
         for group, places in groups.items():
-            data_table, shape = self._memory.data_table, schemas[places[0]].shape
-            path: tuple[str, ...] = (RUNS, "data") if data_table is None else (data_table(group[0]),)
+            path, shape = self._memory.data_path(group[0]), schemas[places[0]].shape
             shape = shape.element() if shape.is_list else shape
             # No variable has the texts: they are most of the run, and not needed once they are parsed.
             for rows, root in self._parse(

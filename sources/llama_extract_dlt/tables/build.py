@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -80,6 +81,8 @@ class TableBuilder:
                 have rows in any child table.
             moved: agents, by the ids of runs that have rows in the tables of that other agent.
         """
+        for run in runs:
+            self._memory.data_path(run.agent_id)  # here, since an error of whoever is asked is none of a run's
         unfit: dict[str, Rejected] = {}
         try:
             batch = Batch(self._memory, load_id)
@@ -121,8 +124,10 @@ class TableBuilder:
         """Finds, by halving, the runs of which no tables can be made."""
         if not runs:
             return {}
+        memory = copy(self._memory)
+        memory.is_new = lambda *_: False  # nobody is asked: only errors that runs cause count
         try:
-            Batch(self._memory, load_id).build(runs, (), moved)
+            Batch(memory, load_id).build(runs, (), moved)
         except Exception as error:
             if len(runs) == 1:
                 return {runs[0].id: _reject(runs[0], error)}

@@ -47,7 +47,8 @@ class Memory:
     ) -> None:
         self.names = Names(naming)
         self.parser = Parser()
-        self.data_table = data_table
+        self._data_table = data_table
+        self._data_paths: dict[str, tuple[str, ...]] = {}
         self.is_new = is_new or (lambda *_: False)
         self.types: dict[str, dict[str, str]] = {}
         self.described: dict[str, set[str]] = {}
@@ -64,6 +65,12 @@ class Memory:
             self.agent_tables.setdefault("", []).extend(unknown)
         before = {"": self._children} if shared else self.agent_tables
         self._before = {agent: list(names) for agent, names in before.items()}
+
+    def data_path(self, agent_id: str) -> tuple[str, ...]:
+        """The path of the table for the data of an agent's runs."""
+        if agent_id not in self._data_paths:
+            self._data_paths[agent_id] = (RUNS, "data") if self._data_table is None else (self._data_table(agent_id),)
+        return self._data_paths[agent_id]
 
     def tables_of_runs(self, runs: Sequence[Run], moved: Mapping[str, str]) -> Iterator[tuple[str, Int64s]]:
         """Child tables that were there before the sync, with the places of the runs that may have rows in them.
