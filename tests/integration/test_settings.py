@@ -490,7 +490,7 @@ EMPTY = [
 ]
 
 
-@pytest.mark.parametrize("arguments", EMPTY, ids=str)
+@pytest.mark.parametrize("arguments", EMPTY, ids=["-".join(given) + str(place) for place, given in enumerate(EMPTY)])
 def test_an_empty_list_loads_nothing_and_asks_for_nothing(
     cloud: Emulator, warehouse: Make, arguments: dict[str, Any]
 ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.util import find_spec
@@ -26,38 +26,11 @@ from ..tracking.feed import Batch, Feed, one_ahead
 from ..tracking.lookups import read_agents, select_agents
 from .dlt_inside import check_dataset, check_row_ids, current_load_id, refreshed_tables, running_pipeline
 from .door import DOORS, Door
+from .items import Tables
 from .report import Progress, Step
 from .warehouse import Holdings
 
 _logger = logging.getLogger("llama_extract_dlt")
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """The tables of a batch, the runs' own last, and what to remember when they are all taken."""
-
-    tables: Sequence[LoadTable]
-    states: Mapping[str, Any]
-    agent_tables: Mapping[str, Sequence[str]]
-    unfit: Mapping[str, str]
-    commit: bool
-    last: bool
-
-    def remember(self, state: dict[str, Any], load_id: str) -> None:
-        """Put into `state`, which is the resource's, what is in the warehouse with the tables."""
-        state["agent_tables"] = {agent: list(names) for agent, names in self.agent_tables.items()}
-        if self.unfit:
-            told = state.setdefault("unfit", {}) | self.unfit
-            state["unfit"] = dict(list(told.items())[-settings.REMEMBERED_REJECTS :])
-        agents: dict[str, Any] = state.setdefault("agents", {})
-        if any(agents.get(agent_id) != left for agent_id, left in self.states.items()):
-            # With which load the state came to the warehouse that it speaks of.
-            state["load_id"] = load_id
-        for agent_id, left in self.states.items():
-            if left is None:
-                agents.pop(agent_id, None)
-            else:
-                agents[agent_id] = left
 
 
 class Extraction:

@@ -1,14 +1,44 @@
-"""A table ready to load in, what dlt is given out: the Arrow data and the hints that make it merge."""
+"""What dlt is given: the tables of a batch, each as Arrow data with the hints that make it merge, and the state."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import dlt
 from dlt.common.schema.typing import TColumnSchema
 
+from .. import settings
 from ..tables.contract import RUNS, LoadTable
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The tables of a batch, the runs' own last, and what to remember when they are all taken."""
+
+    tables: Sequence[LoadTable]
+    states: Mapping[str, Any]
+    agent_tables: Mapping[str, Sequence[str]]
+    unfit: Mapping[str, str]
+    commit: bool
+    last: bool
+
+    def remember(self, state: dict[str, Any], load_id: str) -> None:
+        """Put into `state`, which is the resource's, what is in the warehouse with the tables."""
+        state["agent_tables"] = {agent: list(names) for agent, names in self.agent_tables.items()}
+        if self.unfit:
+            told = state.setdefault("unfit", {}) | self.unfit
+            state["unfit"] = dict(list(told.items())[-settings.REMEMBERED_REJECTS :])
+        agents: dict[str, Any] = state.setdefault("agents", {})
+        if any(agents.get(agent_id) != left for agent_id, left in self.states.items()):
+            # With which load the state came to the warehouse that it speaks of.
+            state["load_id"] = load_id
+        for agent_id, left in self.states.items():
+            if left is None:
+                agents.pop(agent_id, None)
+            else:
+                agents[agent_id] = left
 
 
 def as_items(table: LoadTable) -> Iterator[Any]:

@@ -58,7 +58,7 @@ class Run:
 
 
 def content_hash(fields: Fields) -> str:
-    """12 characters (72 bits) that are others when the run is another; the order of its members does not matter."""
+    """Return a 72-bit digest of the run's members, independent of their order, as 12 characters."""
     text = b"\0".join([part for name in sorted(fields) for part in (name.encode("utf-8", "replace"), fields[name])])
     return base64.urlsafe_b64encode(hashlib.sha256(text).digest()[:9]).decode()
 

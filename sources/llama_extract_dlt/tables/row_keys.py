@@ -43,7 +43,7 @@ def run_keys(run_ids: Sequence[str]) -> Keys:
 
 
 def child_keys(parents: Keys, step: tuple[str, ...], index: Int64s | int = 0) -> Keys:
-    """The keys of what hangs under rows: `step` says where under them, `index` which element of a list."""
+    """Return keys of child rows, from the parents' keys, the path to them (`step`) and the index in their list."""
     salt = np.frombuffer(hashlib.blake2b("\0".join(step).encode("utf-8", "replace"), digest_size=16).digest(), "<u8")
     number = np.atleast_1d(np.asarray(index, dtype=np.int64)).astype(np.uint64)
     high = _mix(parents.high ^ _mix(number + salt[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -149,7 +150,8 @@ class AgentSync:
         One that cannot be read stays in flight and is reported.
         """
         missing, failed = list[str](), dict[str, LlamaExtractError]()
-        for run_id, item in self._context.client.ahead(self._fetch, ids):
+        fetch = partial(fetch_run, self._context.client, self._item)
+        for run_id, item in self._context.client.ahead(fetch, ids):
             self._context.tally.count(self.agent.id, "requests")
             if isinstance(item, Run):
                 verdict = by_state(self.state, item, None)
@@ -168,12 +170,9 @@ class AgentSync:
         if missing:
             self._check_list()
             # Asked twice: one wrong answer is not to delete a run.
-            again = list(self._context.client.ahead(self._fetch, missing))
+            again = list(self._context.client.ahead(fetch, missing))
             self._context.tally.count(self.agent.id, "requests", len(again))
             yield from self._delete([run_id for run_id, item in again if item is None], new)
-
-    def _fetch(self, run_id: str) -> tuple[str, Item | LlamaExtractError | None]:
-        return run_id, fetch_run(self._context.client, run_id, self._item)
 
     def _check_list(self) -> None:
         """Raise if the service does not show the agent's runs: then it does not show the single ones either."""

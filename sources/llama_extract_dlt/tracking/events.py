@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from .. import settings
 from ..service.client import LlamaCloudClient, RunPage
@@ -191,3 +191,17 @@ class Context:
     tally: Tally
     now: datetime
     await_page: Callable[[Future[RunPage]], object]
+
+
+class Reach(NamedTuple):
+    """How far the reading of agents' lists has come; totals are None where the service has not told them.
+
+    `requests_left` are those for the pages that are certain to be read.
+    """
+
+    agent: str
+    agent_read: int
+    agent_total: int | None
+    read: int
+    total: int | None
+    requests_left: int

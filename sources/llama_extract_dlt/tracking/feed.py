@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -23,26 +23,12 @@ from ..service.client import LlamaCloudClient, RunPage
 from ..service.records import Rejected, Run
 from .agent_state import AgentState
 from .agent_sync import AgentSync
-from .events import Checkpoint, Context, Emitted, Event, Found, Gone, Orphan, Selection, Tally
+from .events import Checkpoint, Context, Emitted, Event, Found, Gone, Orphan, Reach, Selection, Tally
 from .lookups import Confirmed, asked_for, describe_failures, file_records, file_to_look_up, read_item
 from .verdict import by_index, without_file
 from .warehouse_index import Warehouse
 
 _ASKED_TOGETHER = 200  # runs read by ID that are looked up in the warehouse at once
-
-
-class Reach(NamedTuple):
-    """How far the reading of agents' lists has come; totals are None where the service has not told them.
-
-    `requests_left` are those for the pages that are certain to be read.
-    """
-
-    agent: str
-    agent_read: int
-    agent_total: int | None
-    read: int
-    total: int | None
-    requests_left: int
 
 
 @dataclass(slots=True)

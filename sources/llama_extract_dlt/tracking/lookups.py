@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from .. import settings
 from ..errors import ConfigurationError, LlamaExtractError, NotFoundError, UnexpectedResponseError, is_fatal
@@ -39,11 +40,8 @@ class Confirmed:
         count = min(len(candidates), settings.CONFIRMED_DELETIONS)
         asked = [candidates[place * len(candidates) // count] for place in range(count)]
 
-        def fetch(run_id: str) -> tuple[str, Item | LlamaExtractError | None]:
-            return run_id, fetch_run(client, run_id, read)
-
         missing, unsure = list[str](), False
-        for run_id, item in client.ahead(fetch, asked):
+        for run_id, item in client.ahead(partial(fetch_run, client, read), asked):
             if item is None:
                 missing.append(run_id)
             elif isinstance(item, Run) and item.agent_id != agent_id:
@@ -64,17 +62,17 @@ class Confirmed:
 
 
 def fetch_run(
-    client: LlamaCloudClient, run_id: str, read: Callable[[bytes, str], Item]
-) -> Item | LlamaExtractError | None:
-    """The run with this ID; None if there is none, the error if it cannot be read but others may be."""
+    client: LlamaCloudClient, read: Callable[[bytes, str], Item], run_id: str
+) -> tuple[str, Item | LlamaExtractError | None]:
+    """Return the ID with its run; with None if there is none, the error if it cannot be read but others may be."""
     try:
-        return asked_for(read(client.get_run(run_id), f"run {run_id}"), "id", run_id)
+        return run_id, asked_for(read(client.get_run(run_id), f"run {run_id}"), "id", run_id)
     except NotFoundError:
-        return None
+        return run_id, None
     except LlamaExtractError as error:
         if is_fatal(error):
             raise
-        return error
+        return run_id, error
 
 
 def asked_for(item: Item, member: str, wanted: str) -> Item:
