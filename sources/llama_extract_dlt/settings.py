@@ -17,7 +17,7 @@ CONNECT_TIMEOUT = 5.0
 DEADLINE_TIMEOUTS = 10.0
 """A whole answer may take so many times `timeout`: a server that sends a byte now and then must not hold a load up."""
 
-MAX_ANSWER_BYTES = 256 * 1024 * 1024
+MAX_ANSWER_BYTES = 128 * 1024 * 1024
 """Size of an answer, unpacked: far above any single run, and what a small container has room for."""
 
 RATE_WINDOW = 61.0

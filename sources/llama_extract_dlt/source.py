@@ -91,7 +91,7 @@ def llama_extract(
         max_tries: tries that a request gets before the load fails, 1 or more; 8 when not set.
         max_wait: seconds that a request spends waiting between its tries before the load fails, 0 or more; 600 when
             not set.
-        max_answer_bytes: bytes of an answer, unpacked, above which it is refused, 1 or more; 256 MB when not set. Only
+        max_answer_bytes: bytes of an answer, unpacked, above which it is refused, 1 or more; 128 MB when not set. Only
             a single run can be as large: pages of large runs are asked for in parts.
         page_size: runs to ask for a page at most, 1 or more; 100 when not set. Fewer where runs are large.
         chunk_size: runs that `load` commits at a time, 1 or more. When not set, and by `pipeline.run` in any case, all

@@ -76,9 +76,8 @@ class AgentSync:
         if moves(self.state, self._context.selection):
             # Part of the runs will be in other tables: until all are, whatever is set then counts as another setting.
             yield self._checkpoint(msgspec.structs.replace(self.state, data_tables=""))
-        if self.state.rest is not None and reading == "rest":
+        if (resume := self.state.rest) is not None and reading == "rest":
             yield from self._newest(first)
-            resume = self.state.rest
             self.requests.reuse(None)
             yield from self._scan(resume) if resume.until is None else self._look(resume)
             if self._gave_up:
@@ -89,9 +88,9 @@ class AgentSync:
             yield from self._look(None)
             if self._trusted:
                 return
-        # An empty list of an agent that had runs is asked for once more.
-        emptied = isinstance(first, RunPage) and not first.items and self.state.total > 0
-        self.requests.reuse(None if emptied else first)
+        # An empty list of an agent that had runs is asked for anew.
+        emptied = isinstance(first, RunPage) and not first.items
+        self.requests.reuse(None if emptied and self.state.total else first)
         yield from self._scan(None)
 
     def _newest(self, first: RunPage | LlamaExtractError) -> Iterator[Event]:
@@ -102,9 +101,9 @@ class AgentSync:
         for place, raw in enumerate(first.items if isinstance(first, RunPage) else ()):
             item = self._item(raw, f"agent {self.agent.name!r}, run list at offset {place}")
             if isinstance(item, Run):
-                verdict = by_state(self.state, item, horizon_of(self.state.watermark))
-                if verdict != "unchanged" and self._context.emitted.add(item):
-                    self._context.tally.count(self.agent.id, verdict)
+                item.verdict = by_state(self.state, item, horizon_of(self.state.watermark))
+                if item.verdict != "unchanged" and self._context.emitted.add(item):
+                    self._context.tally.count(self.agent.id, item.verdict)
                     yield Found(item)
 
     # ── the newest runs ───────────────────────────────────────────────────────────────────────────────────────
@@ -138,8 +137,7 @@ class AgentSync:
             return
         new.rest = None
         if resume is None:
-            if page is not None and page.total is not None:
-                new.total = page.total
+            new.total = new.total if page is None or page.total is None else page.total
             yield from self._in_flight(list(look.waiting), new)
         self._context.tally.count(self.agent.id, "unchanged", look.unchanged)
         yield self._remember(new)
@@ -183,18 +181,14 @@ class AgentSync:
 
     def _scan(self, resume: ResumePoint | None) -> Iterator[Event]:
         """Read all runs, or all from where an earlier scan stopped, and compare them with the warehouse."""
-        old = self.state
-        new = (
-            old.copy()
-            if resume
-            else AgentState(rejected=list(old.rejected), data_tables=self._context.selection.data_tables)
-        )
+        old, selection = self.state, self._context.selection
+        new = old.copy() if resume else AgentState(rejected=list(old.rejected), data_tables=selection.data_tables)
         self._context.warehouse.inspect()
         self._index = self._context.warehouse.runs_of_agent(self.agent.id)
         self.requests.whole = True
         run_list, order = RunList(self.requests), Order()
         waiting = dict.fromkeys(old.in_flight)
-        resumable = resume is not None or old.full_scan_at is None or moves(old, self._context.selection)
+        resumable = resume is not None or old.full_scan_at is None or moves(old, selection)
         begun = resume is not None
         for page, items in self._pages(run_list, resume):
             if not begun:
@@ -216,7 +210,7 @@ class AgentSync:
         self.scanned = True
         if run_list.doubtful and resume is None:
             new.total = run_list.found
-        unseen = self._index.unseen(found_deleted=self._context.selection.deleted_runs == "remove")
+        unseen = self._index.unseen(found_deleted=selection.deleted_runs == "remove")
         self.gone = [] if resume else list(dict.fromkeys([*unseen, *waiting]))
         # What the list left out is asked for when all agents have been read; until then the scan is not done.
         new.rest, new.full_scan_at = None, old.full_scan_at if self.gone else self._context.now

@@ -259,7 +259,8 @@ class Feed:
         for item in confirmed.ask(self._client, read, agent_id, candidates):
             self._tally.count(agent_id, "requests")
             if item is not None and item.agent_id != agent_id and self._emitted.add(item):
-                self._tally.count(item.agent_id, "updated")
+                item.verdict = "updated"
+                self._tally.count(item.agent_id, item.verdict)
                 yield Found(item)
         if confirmed.alive:
             reason = f"the agent is not there, but its run {confirmed.alive[0]} is: nothing was taken for deleted"
