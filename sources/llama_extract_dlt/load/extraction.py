@@ -28,7 +28,7 @@ from .dlt_inside import check_dataset, check_row_ids, current_load_id, refreshed
 from .door import DOORS, Door
 from .items import Tables
 from .report import Progress, Step
-from .warehouse import Holdings
+from .warehouse import SqlWarehouse
 
 _logger = logging.getLogger("llama_extract_dlt")
 
@@ -63,7 +63,7 @@ class Extraction:
         self._wanted = wanted
         self._no_nul = False
         """Whether the destination's texts cannot have the character NUL."""
-        self._holdings = Holdings(None, None)
+        self._warehouse = SqlWarehouse(None, None)
         self._file_format: Literal["parquet"] | None = None
         self._door: Door | None = None
         self._builder: TableBuilder | None = None
@@ -95,7 +95,7 @@ class Extraction:
         data_table = None
         if self._selection.data_tables == "per_agent":
             given: dict[str, str] = state.setdefault("data_tables", {})
-            there = cache(self._holdings.data_tables)  # another pipeline may have given agents their tables
+            there = cache(self._warehouse.data_tables)  # another pipeline may have given agents their tables
 
             def data_table(agent_id: str) -> str:
                 if agent_id not in given:
@@ -110,9 +110,9 @@ class Extraction:
             agent_tables=state.get("agent_tables", {}),
             data_table=data_table,
             # Rows are appended to a table only if the warehouse has no such one, and nobody else can make it.
-            is_new=lambda table, company: self._door is not None and self._holdings.is_absent(table, company),
-            suspects=self._holdings.suspects,
-            shared=self._holdings.shared,
+            is_new=lambda table, company: self._door is not None and self._warehouse.is_absent(table, company),
+            suspects=self._warehouse.suspects,
+            shared=self._warehouse.shared,
         )
         return self._builder
 
@@ -130,8 +130,8 @@ class Extraction:
             self._file_format = "parquet"
         names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
         dropped, emptied = refreshed_tables()
-        self._holdings = Holdings(client, schema, names, dropped=dropped, emptied=emptied)
-        if "load_id" in state and not self._holdings.has_load(state["load_id"]):
+        self._warehouse = SqlWarehouse(client, schema, names, dropped=dropped, emptied=emptied)
+        if "load_id" in state and not self._warehouse.has_load(state["load_id"]):
             _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")
             state.clear()
         if self._door is not None:
@@ -180,7 +180,7 @@ class Extraction:
 
     def _steps(self, client: LlamaCloudClient, states: Mapping[str, Any], told: dict[str, str]) -> Iterator[Tables]:
         """Yield batches with their tables, in a thread of their own."""
-        self._feed = feed = Feed(client, self._selected(client), states, self._holdings, self._tally, self._now)
+        self._feed = feed = Feed(client, self._selected(client), states, self._warehouse, self._tally, self._now)
         for batch in feed.batches():
             yield self._tables(batch, told)
 
@@ -198,7 +198,7 @@ class Extraction:
                 batch.runs, batch.rejected, load_id=self._load_id, removed=removed, moved=batch.moved
             )
             flagged = [gone.run_id for gone in batch.gone] if flag else []
-            built.tables += self._builder.flagged(self._holdings.rows(flagged), self._load_id, self._now)
+            built.tables += self._builder.flagged(self._warehouse.rows(flagged), self._load_id, self._now)
         unfit, new = {run.id: run for run in batch.runs if run.id in built.unfit}, []
         for run_id, run in unfit.items():
             self._tally.count(run.agent_id, run.verdict, -1)
@@ -232,7 +232,7 @@ class Extraction:
         assert self._builder is not None
         agents = self._all_agents()
         agents = agents if self._wanted is None else select_agents(agents, self._wanted)
-        loaded = self._holdings.agent_hashes()
+        loaded = self._warehouse.agent_hashes()
         if loaded is None:
             loaded = state.setdefault("loaded", {})
         changed = {agent.id: agent for agent in agents if loaded.get(agent.id) != agent.content_hash}

@@ -1,4 +1,4 @@
-"""What the warehouse has: its tables, its runs as they were loaded, and what is not as it should be."""
+"""What the warehouse holds, asked by SQL: its tables, its runs as they were loaded, and rows that are damaged."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _IDS_PER_QUERY = 500
 _ROWS_PER_FETCH = 10_000
 
 
-class Holdings:
-    """Asks the warehouse. Where there is none, or none that can be asked, it seems to be empty.
+class SqlWarehouse:
+    """Asks the warehouse by SQL. Where there is none, or none that can be asked, it seems to be empty.
 
     Attributes:
         suspects: after `inspect`, runs whose rows are not those that were written for them.
@@ -44,7 +44,7 @@ class Holdings:
         dropped: Iterable[str] = (),
         emptied: Iterable[str] = (),
     ) -> None:
-        """Takes over into `schema` what the warehouse has: its tables and columns with their types.
+        """Take over into `schema` what the warehouse has: its tables and columns with their types.
 
         dlt does that by itself only where it finds a state of the same pipeline. `names` are tables that may be there
         beside those of the schema. Those that this load will drop or empty before it loads are as good as not there.
@@ -89,7 +89,7 @@ class Holdings:
             self.shared = any(row[0] > 1 for row in self._each(query))
 
     def is_absent(self, table: str, company: Iterable[str] = ()) -> bool:
-        """Whether the warehouse had no such table when it was first asked.
+        """Return whether the warehouse had no such table when it was first asked.
 
         `company` are tables that will be asked about, too: one query does for all.
         """
@@ -105,7 +105,7 @@ class Holdings:
         return self._absent[table]
 
     def has_load(self, load_id: str) -> bool:
-        """Whether the load came to its end here, as far as the warehouse can be asked."""
+        """Return whether the load came to its end here, as far as the warehouse can be asked."""
         if self._client is None:
             return True
         if self._schema.loads_table_name not in self._there:
@@ -117,7 +117,7 @@ class Holdings:
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def agent_hashes(self) -> dict[str, str] | None:
-        """The content hashes of the agents that are here with their schemas, by id; None if it cannot be asked."""
+        """Return the content hashes of the agents that are here with their schemas, by id; None if it cannot be asked."""
         if self._client is None:
             return None
         if not {"id", "_content_hash", "data_schema_hash"} <= self._there.get(AGENTS, frozenset()):
@@ -134,7 +134,7 @@ class Holdings:
     # ── runs ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def inspect(self) -> None:
-        """Finds what is not as it should be, once, by counting the child rows of all runs.
+        """Find, once, the runs whose rows are damaged, by counting the child rows of all runs.
 
         A run has as many as were written, each once, and all by the load that wrote the run: one table may have lost a
         row while another has one twice, and a load that was cut off may have replaced rows in some tables only.
@@ -173,7 +173,7 @@ class Holdings:
                 self.suspects.update(row[0] for row in self._each(query, some))
 
     def _overtaken_loads(self) -> list[str]:
-        """Loads that came to their end before one that had begun before them.
+        """Return the loads that came to their end before one that had begun before them.
 
         That one may have been taken up again: dlt then merges what it finds in the staging tables, the rows of a later
         load, with the columns that the old package knows, and leaves the others empty.
@@ -184,7 +184,7 @@ class Holdings:
         return list(self._ids(load, f"({query}) l WHERE {end} < latest"))
 
     def _children_counted(self) -> str:
-        """A query of the child rows of each run: how many, how many ids, and by which loads; empty without tables."""
+        """Return a query of the child rows of each run: their number, their ids, their loads; empty without tables."""
         run_id, row_id, load = (self._column(name) for name in ("_run_id", "_dlt_id", "_dlt_load_id"))
         selects = []
         for child in child_tables(self._schema):
@@ -204,16 +204,16 @@ class Holdings:
         return (row[0] for row in self._each(f"SELECT {column} FROM {source}"))  # noqa: S608
 
     def runs_of_agent(self, agent_id: str) -> RunIndex:
-        """The agent's runs."""
+        """Return the agent's runs."""
         return RunIndex(self._known("extraction_agent_id", [agent_id]), self.suspects)
 
     def runs(self, ids: Sequence[str]) -> RunIndex:
-        """Those of these runs that are there."""
+        """Return those of these runs that are there."""
         portions = (portion for some in _portions(ids) for portion in self._known("id", some))
         return RunIndex(portions, self.suspects)
 
     def agents_of(self, ids: Sequence[str]) -> dict[str, str]:
-        """The agents that those of these runs which are there belonged to when they were loaded, by the run's id."""
+        """Return the agents that these runs belonged to when they were loaded, by the run's id."""
         if not self._has(RUNS) or "extraction_agent_id" not in self._runs_columns:
             return {}
         key, agent = self._column("id"), self._column("extraction_agent_id")
@@ -224,7 +224,7 @@ class Holdings:
         return found
 
     def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
-        """The agents that have runs here, with their projects; runs that were found deleted count if asked for."""
+        """Return the agents that have runs here, with their projects; runs that were found deleted count if asked for."""
         if not self._has(RUNS):
             return {}
         agent, project = self._column("extraction_agent_id"), self._column("project_id")
@@ -234,7 +234,7 @@ class Holdings:
         return {row[0]: row[1] for row in self._each(query) if row[0]}
 
     def data_tables(self) -> dict[str, str]:
-        """The tables that have the data of one agent each, by the agent's id: another pipeline may have named them."""
+        """Return the tables that have the data of one agent each, by its id: another pipeline may have named them."""
         own = [name for name in child_tables(self._schema) if name in self._there] if self._has(RUNS) else []
         roots = [name for name in own if not name.startswith(RUNS) and "__" not in name]
         selects = [
@@ -250,7 +250,7 @@ class Holdings:
         return {agent: roots[table] for table, agent, _ in found if owners[table] == agent}
 
     def rows(self, ids: Sequence[str]) -> Iterator[pa.Table]:
-        """The rows of these runs as they are in the warehouse."""
+        """Yield the rows of these runs as they are in the warehouse."""
         if not ids or not self._has(RUNS):
             return
         described = self._schema.tables[RUNS]["columns"]
@@ -292,7 +292,7 @@ class Holdings:
         return f"r.{self._column('_deleted_at')} IS NULL" if "_deleted_at" in self._runs_columns else "1 = 1"
 
     def _each(self, query: str, parameters: Sequence[str] = ()) -> Iterator[Any]:
-        """The rows of the answer, one after the other; the connection is held until they are all taken."""
+        """Yield the rows of the answer one by one; the connection is held until they are all taken."""
         for rows in self._fetch(query, parameters):
             yield from rows
 
@@ -303,7 +303,7 @@ class Holdings:
 
 
 def _exists(client: SqlJobClientBase) -> bool:
-    """Whether there may be something to ask: a DuckDB file is made when it is opened, which asking must not do."""
+    """Return whether there may be something to ask: opening a DuckDB file makes it, which asking must not do."""
     config: Any = client.config
     if config.destination_type != "duckdb":
         return True
@@ -312,7 +312,7 @@ def _exists(client: SqlJobClientBase) -> bool:
 
 
 def _take_over_stored(client: WithStateSync, schema: dlt.Schema, but: Collection[str]) -> None:
-    """Adds what the schema that dlt has stored in the destination knows."""
+    """Add what the schema that dlt has stored in the destination knows."""
     with suppress(DestinationUndefinedEntity):
         if stored := client.get_stored_schema(schema.name):
             for name, table in Schema.from_dict(json.loads(stored.schema)).tables.items():
@@ -321,7 +321,7 @@ def _take_over_stored(client: WithStateSync, schema: dlt.Schema, but: Collection
 
 
 def _complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like: Any = None) -> None:
-    """Adds to the schema's table the columns that it lacks, and the table if that is missing."""
+    """Add to the schema's table the columns that it lacks, and the table if that is missing."""
     table: Any = schema.tables.get(name)
     missing = [column for key, column in columns.items() if table is None or key not in table["columns"]]
     if name in (schema.loads_table_name, schema.state_table_name) or not missing:
