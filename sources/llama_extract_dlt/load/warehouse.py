@@ -117,7 +117,7 @@ class SqlWarehouse:
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def agent_hashes(self) -> dict[str, str] | None:
-        """Return the content hashes of the agents that are here with their schemas, by id; None if it cannot be asked."""
+        """Return the content hashes of the agents here that have their schemas, by id; None if it cannot be asked."""
         if self._client is None:
             return None
         if not {"id", "_content_hash", "data_schema_hash"} <= self._there.get(AGENTS, frozenset()):
@@ -224,7 +224,7 @@ class SqlWarehouse:
         return found
 
     def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
-        """Return the agents that have runs here, with their projects; runs that were found deleted count if asked for."""
+        """Return the agents that have runs here, with their projects; runs found deleted count if asked for."""
         if not self._has(RUNS):
             return {}
         agent, project = self._column("extraction_agent_id"), self._column("project_id")
