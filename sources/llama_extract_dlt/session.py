@@ -17,7 +17,7 @@ from . import config
 from .errors import ConfigurationError, LlamaExtractError
 from .load.extraction import DOORS, Door
 from .load.locks import alone
-from .load.report import AgentReport, Progress, Report, Step
+from .load.report import KINDS, AgentReport, Progress, Report, Step
 from .source import llama_extract
 from .tables.contract import RUNS
 
@@ -187,19 +187,19 @@ def _progress(source: DltSource, step: Step) -> Progress:
     """How far the extraction has come. It counts what it has read, a batch of runs at a time, and says no more yet."""
     counts = _counts(source)
     runs = counts.get("runs", {})
-    read = sum(runs.get(kind, 0) for kind in ("new", "updated", "unchanged", "deleted"))
+    read = sum(runs.get(kind, 0) for kind in KINDS)
     return Progress(step=step, read=read, requests=counts.get("requests", 0))
 
 
 def _report(source: DltSource, load_ids: list[str], seconds: float) -> Report:
+    """What the whole load did."""
     counts = _counts(source)
-    rejected, missing = counts["runs"]["rejected"], tuple(counts["runs"]["missing"])
+    runs, unreadable = counts["runs"], counts["unreadable"]
     return Report(
-        complete=not (rejected or missing or counts["unreadable"]),
+        **runs | {"missing": tuple(runs["missing"])},
+        complete=not (runs["rejected"] or runs["missing"] or unreadable),
         agents={agent_id: AgentReport(**agent) for agent_id, agent in counts["agents"].items()},
-        rejected=rejected,
-        missing=missing,
-        unreadable=counts["unreadable"],
+        unreadable=unreadable,
         tables=dict(sorted(counts["tables"].items())),
         requests=counts["requests"],
         seconds=seconds,
@@ -273,6 +273,8 @@ class _Steps(Collector):
 
     def __init__(self, given: Collector, watch: _Watch) -> None:
         self._given, self._watch = given, watch
+        for hook in ("on_start_trace", "on_start_trace_step", "on_end_trace_step", "on_end_trace"):
+            setattr(self, hook, getattr(given, hook))
 
     def _start(self, step: str) -> None:
         self._watch.tell(self.NAMES[step.split()[0]])
@@ -285,16 +287,3 @@ class _Steps(Collector):
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Passes a count on."""
         self._given.update(*args, **kwargs)
-
-    def on_start_trace(self, *args: Any) -> None:
-        """Passes it on, as those below."""
-        self._given.on_start_trace(*args)
-
-    def on_start_trace_step(self, *args: Any) -> None:
-        self._given.on_start_trace_step(*args)
-
-    def on_end_trace_step(self, *args: Any) -> None:
-        self._given.on_end_trace_step(*args)
-
-    def on_end_trace(self, *args: Any) -> None:
-        self._given.on_end_trace(*args)
