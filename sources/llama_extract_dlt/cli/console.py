@@ -143,10 +143,11 @@ def progress(rate: float | None, options: argparse.Namespace) -> Iterator[Callab
     if options.quiet or options.verbose:  # dlt's own log says it then
         yield None
     elif _console.is_terminal:
-        with Live(console=_console, transient=True, auto_refresh=False, redirect_stderr=False) as live:
-            _live.append(live)
-            yield lambda progress: live.update(text(describe(progress, rate)), refresh=True)
-        _live.clear()
+        with Live(
+            console=_console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        ) as it:
+            _live.append(it)
+            yield lambda progress: it.update(text(describe(progress, rate)), refresh=True)
     else:
         due = time.monotonic() + LINE_EVERY
 
@@ -215,6 +216,6 @@ def make_printable(record: logging.LogRecord) -> bool:
     if record.exc_info:
         trace = logging.Formatter().formatException(record.exc_info)
         record.exc_text = "\n".join(map(printable, trace.split("\n")))
-    if _live:
+    if any(line.is_started for line in _live):
         sys.stderr.write("\r\x1b[K")  # the line of the progress, which comes again
     return True
