@@ -46,8 +46,8 @@ def sync(
         pipeline: with a destination and a dataset.
         source: `llama_extract(...)`; without it, one is made of the arguments.
         refresh: drop all tables and all that is known, and load anew.
-        on_progress: called at each step, and about twice a second in a thread of its own, one call at a time. An
-            exception in it ends the load.
+        on_progress: called at each step, and about twice a second in a thread of its own, one call at a time, amid
+            dlt's work: it must not load anything. An exception in it ends the load.
         arguments: those of `llama_extract`, where there is no source; and `loader_file_format` and `schema_contract`
             for `pipeline.run`.
 
