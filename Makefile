@@ -8,7 +8,7 @@ STAMP := $(VENV)/.synced
 .PHONY: demo test lint format bench soak clean
 
 demo: $(STAMP)
-	$(BIN)/python pipelines/runs.py --demo
+	$(BIN)/llama-extract --demo
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
@@ -32,7 +32,7 @@ soak: $(STAMP)
 	SOAK_STEPS=$(SOAK_STEPS) $(BIN)/python -m pytest tests/system/test_model.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist llama_extract*.duckdb llama_extract*.duckdb.wal
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist llamacloud_demo.duckdb* .llamacloud_demo.duckdb.lock
 
 # A private uv, so that nothing has to be installed by hand, then exactly what uv.lock says.
 $(UV):

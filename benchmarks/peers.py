@@ -23,11 +23,13 @@ def ours(base_url: str, api_key: str, folder: Path) -> None:
     """This source as the command loads it: 5,000 runs a package."""
     import dlt
 
-    from llama_extract_dlt import llama_extract, sync
+    from llama_extract_dlt import sync
+    from llama_extract_dlt.cli.job import return_memory
     from llama_extract_dlt.settings import CHUNK_SIZE
 
     pipeline = dlt.pipeline("bench", destination=_duckdb(folder), dataset_name=DATASET)
-    sync(pipeline, llama_extract(api_key=api_key, base_url=base_url, chunk_size=CHUNK_SIZE))
+    return_memory()
+    sync(pipeline, api_key=api_key, base_url=base_url, chunk_size=CHUNK_SIZE)
 
 
 def rest_api(base_url: str, api_key: str, folder: Path) -> None:

@@ -46,8 +46,8 @@ def sync(
         pipeline: with a destination and a dataset.
         source: `llama_extract(...)`; without it, one is made of the arguments.
         refresh: drop all tables and all that is known, and load anew.
-        on_progress: called at each step, and about twice a second in a thread of its own, one call at a time. An
-            exception in it ends the load.
+        on_progress: called at each step, and about twice a second in a thread of its own, one call at a time, amid
+            dlt's work: it must not load anything. An exception in it ends the load.
         arguments: those of `llama_extract`, where there is no source; and `loader_file_format` and `schema_contract`
             for `pipeline.run`.
 
@@ -180,14 +180,14 @@ def _counts(source: DltSource) -> dict[str, Any]:
 
 
 def _report(source: DltSource, load_ids: list[str], seconds: float) -> Report:
+    """What the whole load did."""
     counts = _counts(source)
-    rejected, missing = counts["runs"]["rejected"], tuple(counts["runs"]["missing"])
+    runs, unreadable = counts["runs"], counts["unreadable"]
     return Report(
-        complete=not (rejected or missing or counts["unreadable"]),
+        **runs | {"missing": tuple(runs["missing"])},
+        complete=not (runs["rejected"] or runs["missing"] or unreadable),
         agents={agent_id: AgentReport(**agent) for agent_id, agent in counts["agents"].items()},
-        rejected=rejected,
-        missing=missing,
-        unreadable=counts["unreadable"],
+        unreadable=unreadable,
         tables=dict(sorted(counts["tables"].items())),
         requests=counts["requests"],
         seconds=seconds,
@@ -260,6 +260,8 @@ class _Steps(Collector):
 
     def __init__(self, given: Collector, watch: _Watch) -> None:
         self._given, self._watch = given, watch
+        for hook in ("on_start_trace", "on_start_trace_step", "on_end_trace_step", "on_end_trace"):
+            setattr(self, hook, getattr(given, hook))
 
     def _start(self, step: str) -> None:
         self._watch.tell(self.NAMES[step.split()[0]])
@@ -272,16 +274,3 @@ class _Steps(Collector):
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Passes a count on."""
         self._given.update(*args, **kwargs)
-
-    def on_start_trace(self, *args: Any) -> None:
-        """Passes it on, as those below."""
-        self._given.on_start_trace(*args)
-
-    def on_start_trace_step(self, *args: Any) -> None:
-        self._given.on_start_trace_step(*args)
-
-    def on_end_trace_step(self, *args: Any) -> None:
-        self._given.on_end_trace_step(*args)
-
-    def on_end_trace(self, *args: Any) -> None:
-        self._given.on_end_trace(*args)

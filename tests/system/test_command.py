@@ -1,23 +1,29 @@
 """The scheduled command, run as cron runs it: a process of its own, with hardly any environment, in some folder."""
 
+import fcntl
 import json
 import os
 import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import uuid
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from llama_cloud_emulator import Emulator
+from llama_extract_dlt import Progress
+from llama_extract_dlt.cli.console import describe
 from support.command import KEY, Command, Held, outcome
 from support.places import ROOT
 
@@ -152,9 +158,11 @@ def test_help_names_every_option_and_exit_code(command: Command) -> None:
     assert command("--demon").code == 2
 
 
-def test_progress_is_shown_on_a_terminal(command: Command) -> None:
+def on_terminal(command: Command, *arguments: str, columns: int = 100, **environment: str) -> str:
+    """What the command, which ends well, writes to a terminal of that width."""
     ours, its = pty.openpty()
-    process = command.start(stderr=its)
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    process = command.start(*arguments, stderr=its, TERM="xterm-256color", **environment)
     os.close(its)
     shown = b""
     with suppress(OSError):  # how Linux says that nobody has the other end any more
@@ -162,12 +170,88 @@ def test_progress_is_shown_on_a_terminal(command: Command) -> None:
             shown += chunk
     os.close(ours)
     assert outcome(process).code == 0
-    lines = re.sub(rb"\x1b\[[?0-9;]*[a-zA-Z]", b"\r", shown).replace(b"\n", b"\r").split(b"\r")
-    said = [line.decode() for line in lines if line]
+    return shown.decode()
+
+
+def lines_of(shown: str) -> list[str]:
+    """What stood on the lines of the terminal, one after the other."""
+    return [
+        line for line in re.split(r"\x1b\[\??[0-9;]*[A-LS-Zhl]|[\r\n]", re.sub(r"\x1b\[[0-9;]*m", "", shown)) if line
+    ]
+
+
+def test_progress_is_shown_on_a_terminal(command: Command) -> None:
+    said = lines_of(on_terminal(command))
     assert said[0] == "0 runs · 0 requests"
     assert [line for line in said if line.startswith("preparing · ")]
     assert f"loading · 12 runs · {len(command.cloud.requests)} requests" in said
     assert said[-1].startswith("runs: 12 new (")
+
+
+def test_a_narrow_terminal_shows_whole_numbers_on_one_line_each(tmp_path: Path) -> None:
+    with Emulator(runs=60, seed=1, api_key=KEY) as cloud:
+        agent = cloud.add_agent("[red]A name[/] :smile: that is long, " * 3, {})
+        for _ in range(1001):
+            cloud.add_run(agent["id"], data={})
+        shown = on_terminal(Command(cloud, tmp_path), columns=60, NO_COLOR="1")
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", shown)
+    said = lines_of(shown)
+    assert max(map(len, said[:-1])) <= 60
+    (heads,) = [line for line in said if line.startswith("agent ")]
+    (long,) = [line for line in said if line.startswith("[red]")]
+    assert heads.split() == ["agent", "new", "updated", "unchanged", "deleted", "requests"]
+    assert long.split()[-5:-1] == ["1,001", "0", "0", "0"]
+    assert heads.index("new") + len("new") == long.index("1,001") + len("1,001")
+
+
+def test_the_progress_line_says_how_far_how_long_and_what_it_waits_for() -> None:
+    whole = Progress("reading", "Invoices", 3200, 6000, 7200, 20000, 85, 245, 480.0)
+    assert describe(whole, 20) == (
+        "Invoices 3,200 of 6,000 · 7,200 of 20,000 runs · 85 of about 245 requests · 8 min left (20 a minute)"
+    )
+    assert describe(replace(whole, seconds_left=7500.0), None).endswith(" · 2 h 5 min left")
+    assert describe(Progress(waiting="the rate limit"), None) == "0 runs · 0 requests · waiting: the rate limit"
+    assert describe(replace(whole, step="loading", seconds_left=None), 20).startswith("loading · 7,200 of 20,000 runs")
+
+
+def test_a_dry_run_says_how_long_the_load_takes_and_promises_nothing_of_a_window(command: Command) -> None:
+    slowly = {"SOURCES__LLAMA_EXTRACT__REQUESTS_PER_MINUTE": "20"}
+    code, out, err = command("--dry-run", "--json", **slowly)
+    plan = json.loads(out)
+    assert (code, plan["seconds"]) == (0, round(plan["requests"] * 61 / 20))
+    assert err.endswith(f"a load would take {plan['requests']} requests, {plan['seconds']} s at 20 a minute\n")
+    code, out, err = command("--dry-run", "--json", "--since", "2020-01-01")
+    assert (code, json.loads(out)["seconds"]) == (0, None)
+    assert "up to 12" in err
+
+
+def test_the_version_and_the_help_come_before_anything_that_takes_time(command: Command) -> None:
+    for option in ("--version", "--help"):
+        line = [sys.executable, "-X", "importtime", "-m", "llama_extract_dlt", option]
+        ended = subprocess.run(line, cwd=command.folder, env=command.environment, capture_output=True, text=True)
+        imported = {row.split("|")[-1].strip() for row in ended.stderr.splitlines()}
+        assert ended.returncode == 0
+        assert {name.split(".")[0] for name in imported} & {"dlt", "pyarrow", "rich", "httpx", "duckdb"} == set()
+        assert "llama_extract_dlt.cli.main" in imported
+        assert re.match(r"llama-extract \d+\.\d+" if option == "--version" else "usage: llama-extract ", ended.stdout)
+
+
+def test_what_the_demo_says_to_do_next_can_be_pasted(command: Command, tmp_path: Path) -> None:
+    command.folder = tmp_path / 'it\'s a $HOME "folder"'
+    command.folder.mkdir()
+    _, _, err = command("--demo", DESTINATION__DUCKDB__CREDENTIALS='it\'s `a` $HOME "file".duckdb')
+    look, *own = [line.strip() for line in err.splitlines() if line.startswith("    ")]
+
+    def paste(*lines: str) -> subprocess.CompletedProcess[str]:
+        script = "\n".join(lines)
+        return subprocess.run(
+            ["sh", "-ec", script], cwd=command.folder, env=command.environment, capture_output=True, text=True
+        )
+
+    seen = paste(look)
+    assert (seen.returncode, "extraction_agent_id" in seen.stdout or "_content_hash" in seen.stdout) == (0, True)
+    loaded = paste(*[line.replace("llx-...", KEY) for line in own])
+    assert (loaded.returncode, "runs: 12 new" in loaded.stderr) == (0, True), loaded.stderr
 
 
 # ── settings ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -263,7 +347,9 @@ FAILURES: list[tuple[int, str, list[str], dict[str, str]]] = [
     (2, "no destination 'duckbd'", ["--destination", "duckbd"], {}),
     (2, "DESTINATION__POSTGRES__CREDENTIALS", ["--destination", "postgres"], {}),
     (1, "/no.duckdb", [], {"DESTINATION__DUCKDB__CREDENTIALS": "/no/where/no.duckdb"}),
-    (1, "'/dev/null/x", [], {"DLT_DATA_DIR": "/dev/null/x"}),
+    (2, "no naming convention 'foo'", [], {"SCHEMA__NAMING": "foo"}),
+    (2, "a DuckDB in memory", [], {"DESTINATION__DUCKDB__CREDENTIALS": ":memory:"}),
+    (1, "cannot make the lock file /dev/null/x/pipelines/", [], {"DLT_DATA_DIR": "/dev/null/x"}),
 ]
 
 
@@ -287,6 +373,79 @@ def test_nobody_has_to_listen(command: Command) -> None:
     ended = subprocess.run(["sh", "-c", script, *given], cwd=command.folder, env=command.environment, check=False)
     assert ended.returncode == 0
     assert len(command.warehouse().rows("extraction_runs")) == len(command.cloud.runs())
+
+
+@pytest.mark.parametrize("option", ["--json", "--demo"])
+def test_a_pipe_that_nobody_reads_is_no_failure(command: Command, option: str) -> None:
+    process = command.start(option)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    process.stderr.close()
+    assert process.wait(timeout=60) == 0
+    assert command.warehouse("llamacloud" if option == "--json" else "llamacloud_demo").tables()
+
+
+def test_a_report_that_cannot_be_written_is_a_failure_in_one_line(command: Command) -> None:
+    said = command.environment | {"PYTHONUNBUFFERED": "1"}
+    for redirected, code, line in (
+        (">/dev/full", 1, "error: No space left on device: 'standard output'\n"),
+        ("2>/dev/full", 0, ""),
+    ):
+        script = f'exec "$0" "$@" {redirected}'
+        given = [sys.executable, str(command.script), "--json", *(["-q"] if code else [])]
+        ended = subprocess.run(
+            ["sh", "-c", script, *given], cwd=command.folder, env=said, capture_output=True, text=True
+        )
+        assert (ended.returncode, ended.stderr) == (code, line)
+        assert command.warehouse().tables()
+
+
+def test_a_disk_that_is_full_is_one_line_that_names_the_folder(command: Command, whole: Content) -> None:
+    script = 'ulimit -f 8; exec "$0" "$@"'  # a file that grows beyond that fails as on a full disk
+    lake = command.environment | {"DESTINATION__FILESYSTEM__BUCKET_URL": (command.folder / "lake").as_uri()}
+    for destination, named in (
+        ("duckdb", str(command.folder / "llamacloud.duckdb")),
+        ("filesystem", f"'{command.environment['DLT_DATA_DIR']}/pipelines'"),
+    ):
+        given = [sys.executable, str(command.script), "--destination", destination]
+        ended = subprocess.run(
+            ["sh", "-c", script, *given], cwd=command.folder, env=lake, capture_output=True, text=True
+        )
+        assert (ended.returncode, ended.stderr.count("\n")) == (1, 1), ended.stderr
+        assert "File too large" in ended.stderr
+        assert named in ended.stderr
+    (command.folder / "llamacloud.duckdb").unlink()  # which is no database yet
+    assert command("-q") == (0, "", "")
+    assert command.warehouse().content() == whole
+
+
+def test_a_lock_file_that_cannot_be_made_is_one_line_that_names_it(command: Command, tmp_path: Path) -> None:
+    (tmp_path / ".llamacloud.duckdb.lock").mkdir()
+    code, out, err = command()
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert f"cannot make the lock file {tmp_path / '.llamacloud.duckdb.lock'}: " in err
+
+
+def test_lock_files_go_with_the_load(cloud: Emulator, command: Command, tmp_path: Path) -> None:
+    held = Held(cloud, 3)
+    process = command.start()
+    assert held.reached.wait(timeout=60)
+    locks = {name for name in files(tmp_path) if name.endswith(".lock")}
+    assert locks == {".llamacloud.duckdb.lock", "llama_extract.lock"}
+    process.kill()
+    outcome(process)
+    held.release.set()
+    assert {name for name in files(tmp_path) if name.endswith(".lock")} == locks
+    assert command("-q") == (0, "", "")
+    assert {name for name in files(tmp_path) if name.endswith(".lock")} == set()
+
+
+@pytest.mark.parametrize("setting", ["LOAD__WORKERS", "NORMALIZE__WORKERS"])
+def test_a_number_of_workers_that_is_none_is_one_line(command: Command, setting: str) -> None:
+    code, out, err = command(**{setting: "0"})
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert setting in err
 
 
 def test_quiet_says_nothing_when_it_loads_into_one_destination_after_another(command: Command, tmp_path: Path) -> None:

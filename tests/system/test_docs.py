@@ -18,7 +18,8 @@ import duckdb
 import pytest
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import llama_extract, settings
+from llama_extract_dlt import Progress, llama_extract, settings
+from llama_extract_dlt.cli.console import describe
 from llama_extract_dlt.service.records import FINAL, IN_FLIGHT
 from llama_extract_dlt.tracking import agent_sync
 from llama_extract_dlt.tracking.agent_state import AgentState
@@ -123,7 +124,7 @@ def test_every_toml_example_is_toml_that_names_real_settings(example: Example) -
 
 def test_the_load_that_the_readme_starts_with_works(cloud: Emulator, tmp_path: Path) -> None:
     lines = "\n".join(example.text for example in examples("bash", "README.md"))
-    (arguments,) = re.findall(r"pipelines/runs.py (--agent \w+)", lines)
+    (arguments,) = re.findall(r"llama-extract (--agent \w+)", lines)
     ended = run_command(*arguments.split(), "--json", cloud=cloud, folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
     (agent,) = [agent for agent in cloud.agents() if agent["name"] == "Invoices"]
@@ -146,7 +147,10 @@ def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
 
 
 def test_a_load_says_what_the_docs_show(tmp_path: Path) -> None:
-    (shown,) = examples("text", "docs/operations.md")[1:]
+    _, shown, progress = examples("text", "docs/operations.md")
+    assert (
+        describe(Progress("reading", "Invoices", 3200, 6000, 7200, 20000, 85, 245, 480.0), 20) == progress.text.strip()
+    )
     with Emulator(runs=60, seed=1) as cloud:
         assert run_command("--quiet", cloud=cloud, folder=tmp_path).returncode == 0
         agents = {agent["name"]: agent["id"] for agent in cloud.agents()}

@@ -19,7 +19,7 @@ from support.command import Command, Held, outcome
 from support.kills import Moment, kill
 from support.postgres import PostgresServer, PostgresWarehouse, postgres_server
 from support.truth import assert_whole
-from support.warehouse import Warehouse, between_packages
+from support.warehouse import Warehouse
 
 BUSY = "error: another load into the dataset llama_extract is at work: wait for its end\n"
 
@@ -142,36 +142,36 @@ def test_of_loads_that_start_together_one_loads_and_the_others_say_so_or_find_no
     assert_whole(PostgresWarehouse(cloud, url))
 
 
-def load_within(cloud: Emulator, *places: tuple[str, str]) -> int:
-    """Loads into a dataset, and into the next one when the first package is done. How many packages in all."""
-    if not places:
-        return 0
-    (url, dataset), *rest = places
-    pipeline = dlt.pipeline(f"program_{len(rest)}", destination=dlt.destinations.postgres(url), dataset_name=dataset)
-    inner: list[int] = []
-
-    def load_the_others() -> None:
-        if not inner:
-            inner.append(load_within(cloud, *rest))
-            pipeline.activate()
-
-    source = llama_extract(api_key=cloud.api_key, base_url=cloud.base_url, chunk_size=4)
-    report = sync(pipeline, source, on_progress=between_packages(load_the_others))
-    return len(report.load_ids) + inner[0]
+def test_loads_into_other_datasets_do_not_keep_each_other_out(cloud: Emulator, tmp_path: Path, url: str) -> None:
+    with invoices() as another_cloud:
+        one, two = Machine(cloud, tmp_path / "one", url), Machine(another_cloud, tmp_path / "two", url)
+        with one.loading() as first:
+            assert two("--dataset", "other") == (0, "", "")
+        assert outcome(first) == (0, "", "")
 
 
-def test_loads_into_other_datasets_do_not_keep_each_other_out(cloud: Emulator, url: str) -> None:
-    assert load_within(cloud, (url, "llama_extract"), (url, "other")) == 3 + 3
+def test_loads_into_other_databases_do_not_keep_each_other_out(
+    cloud: Emulator, tmp_path: Path, server: PostgresServer
+) -> None:
+    with invoices() as another_cloud:
+        one = Machine(cloud, tmp_path / "one", server.database())
+        two = Machine(another_cloud, tmp_path / "two", server.database())
+        with one.loading() as first:
+            assert two() == (0, "", "")
+        assert outcome(first) == (0, "", "")
 
 
-def test_loads_into_other_databases_do_not_keep_each_other_out(cloud: Emulator, server: PostgresServer) -> None:
-    places = [(server.database(), "llama_extract"), (server.database(), "llama_extract")]
-    assert load_within(cloud, *places) == 3 + 3
-
-
-def test_a_dataset_is_the_same_however_its_name_is_spelt(cloud: Emulator, url: str) -> None:
-    with pytest.raises(LlamaExtractError, match="is at work"):
-        load_within(cloud, (url, "llama_extract"), (url, "LlamaExtract"))
+def test_a_dataset_is_the_same_however_its_name_is_spelt(cloud: Emulator, tmp_path: Path, url: str) -> None:
+    with invoices() as another_cloud:
+        destination = dlt.destinations.postgres(url)
+        program = dlt.pipeline("program", destination=destination, dataset_name="LlamaExtract")
+        with (
+            Machine(cloud, tmp_path / "one", url).loading() as first,
+            pytest.raises(LlamaExtractError, match="is at work"),
+        ):
+            sync(program, api_key=another_cloud.api_key, base_url=another_cloud.base_url)
+        assert outcome(first) == (0, "", "")
+        assert another_cloud.requests == []
 
 
 def test_a_load_that_was_killed_keeps_nobody_out(cloud: Emulator, tmp_path: Path, url: str) -> None:

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from ..load.report import Progress, Report
+from ..load.report import KINDS, Progress, Report
 
 LINE_EVERY = 30.0
 """Seconds between two lines of progress where there is no terminal: a log stays readable."""
@@ -60,12 +60,16 @@ def print_json(document: Mapping[str, Any]) -> None:
 def show_table(heads: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Prints rows under their heads: numbers stand right, and texts give way where the terminal is narrow."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
-    for column, head in enumerate(heads):
-        is_number = all(isinstance(row[column], int | float | None) for row in rows)
+    for head, *values in zip(heads, *rows, strict=True):
+        is_number = all(isinstance(value, int | float | None | Number) for value in values)
         table.add_column(text(head), justify="right" if is_number else "left", no_wrap=is_number)
     for row in rows:
         table.add_row(*map(cell, row))
     _console.print(table)
+
+
+class Number(str):
+    """A number with a word about it."""
 
 
 def cell(value: Any) -> Text:
@@ -94,18 +98,16 @@ def duration(seconds: float) -> str:
 
 def show_report(report: Report, quiet: bool) -> None:
     """Tells a person what the load did, and in any case what it could not do."""
-    kinds = ("new", "updated", "unchanged", "deleted")
     if not quiet:
-        rows = [
-            [agent.name, *(getattr(agent, kind) for kind in (*kinds, "requests"))] for agent in report.agents.values()
-        ]
+        heads = [*KINDS, "requests"]
+        rows = [[agent.name, *(getattr(agent, head) for head in heads)] for agent in report.agents.values()]
         changed = [row for row in sorted(rows) if row[1] or row[2] or row[4]]
         if changed and len(rows) > 1:
-            show_table(["agent", *kinds, "requests"], changed)
-        counted = ", ".join(f"{getattr(report, kind):,} {kind}" for kind in kinds if getattr(report, kind)) or "none"
-        rows_loaded = count(sum(report.tables.values()), "row")
-        loaded = f" ({rows_loaded} in {count(len(report.tables), 'table')})" if report.tables else ""
-        say(f"runs: {counted}{loaded} in {report.seconds:.1f} s with {count(report.requests, 'request')}")
+            show_table(["agent", *heads], changed)
+        found = [f"{getattr(report, kind):,} {kind}" for kind in KINDS if getattr(report, kind)]
+        rows_loaded = f"{count(sum(report.tables.values()), 'row')} in {count(len(report.tables), 'table')}"
+        loaded = f"{', '.join(found) or 'none'}{f' ({rows_loaded})' if report.tables else ''}"
+        say(f"runs: {loaded} in {report.seconds:.1f} s with {count(report.requests, 'request')}")
     if report.rejected:
         say(f"{report.rejected:,} could not be read as runs: see the table extraction_runs__rejected")
     for run_or_job in report.missing:
@@ -117,21 +119,17 @@ def show_report(report: Report, quiet: bool) -> None:
 
 def show_plan(planned: Mapping[str, Any], by_id: int, rate: float | None, windowed: bool) -> None:
     """Tells a person what a load would read, and how long that takes."""
-    more = {True: "at least ", False: "up to " if windowed else ""}
-    rows = [
-        [
-            plan["agent"],
-            "all pages, for what is in the window" if windowed else plan["reading"],
-            f"{more[plan['at_least']]}{plan['runs']:,}",
-            f"{more[plan['at_least']] * plan['at_least']}{plan['requests']:,}",
-        ]
-        for plan in planned["agents"]
-    ]
+    rows = []
+    for plan in planned["agents"]:
+        more = "at least " * plan["at_least"]
+        reading = "all, for those in the window" if windowed else plan["reading"]
+        runs = f"{'up to ' if windowed else more}{plan['runs']:,}"
+        rows.append([plan["agent"], reading, Number(runs), Number(f"{more}{plan['requests']:,}")])
     if rows:
         show_table(["agent", "would read", "runs", "requests"], rows)
     if by_id:
         say(f"by ID or job: {count(by_id, 'run')}, a request each")
-    takes = f"{more[True] * planned['at_least']}{count(planned['requests'], 'request')}"
+    takes = f"{'at least ' * planned['at_least']}{count(planned['requests'], 'request')}"
     lasts = f", {duration(planned['seconds'])} at {rate:g} a minute" if rate else ""
     say(f"nothing was loaded; a load would take {takes}{lasts}")
 
@@ -145,10 +143,11 @@ def progress(rate: float | None, options: argparse.Namespace) -> Iterator[Callab
     if options.quiet or options.verbose:  # dlt's own log says it then
         yield None
     elif _console.is_terminal:
-        with Live(console=_console, transient=True, auto_refresh=False, redirect_stderr=False) as live:
-            _live.append(live)
-            yield lambda progress: live.update(text(describe(progress, rate)), refresh=True)
-        _live.clear()
+        with Live(
+            console=_console, transient=True, auto_refresh=False, redirect_stdout=False, redirect_stderr=False
+        ) as it:
+            _live.append(it)
+            yield lambda progress: it.update(text(describe(progress, rate)), refresh=True)
     else:
         due = time.monotonic() + LINE_EVERY
 
@@ -190,10 +189,17 @@ def set_up_logs(verbose: bool) -> None:
         ours.setLevel(logging.INFO)
         ours.addHandler(Sayer())
     else:
-        # What dlt logs as an error, traceback and all, comes back as an exception that is told. Its warnings stay.
-        dlts.addFilter(lambda record: record.levelno < logging.ERROR)
+        dlts.addFilter(is_news)
         ours.addHandler(logging.NullHandler())  # else Python would print its warnings
+        sys.unraisablehook = lambda _: None  # of files that are closed when the disk is full
     dlts.addFilter(make_printable)
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Whether dlt's word is worth saying: an error, or a try that fails, comes back as an exception, which is told."""
+    message = record.getMessage()
+    fails = record.exc_info or "Traceback (most recent" in message or "was not fully loaded" in message
+    return record.levelno < logging.ERROR and not fails
 
 
 class Sayer(logging.Handler):
@@ -210,6 +216,6 @@ def make_printable(record: logging.LogRecord) -> bool:
     if record.exc_info:
         trace = logging.Formatter().formatException(record.exc_info)
         record.exc_text = "\n".join(map(printable, trace.split("\n")))
-    if _live:
+    if any(line.is_started for line in _live):
         sys.stderr.write("\r\x1b[K")  # the line of the progress, which comes again
     return True

@@ -49,13 +49,11 @@ def run(options: argparse.Namespace) -> int:
         if options.dry_run:
             return dry_run(pipeline, source, settings, options)
         return_memory()
-        rate = settings["requests_per_minute"]
-        on_progress = stack.enter_context(console.progress(rate, options))
-        report = sync(pipeline, source, refresh=options.refresh, on_progress=on_progress)
-        stack.pop_all().close()
-    console.show_report(report, options.quiet)
-    if options.demo and not options.quiet:
-        demo.show(pipeline)
+        with console.progress(settings["requests_per_minute"], options) as on_progress:
+            report = sync(pipeline, source, refresh=options.refresh, on_progress=on_progress)
+        console.show_report(report, options.quiet)
+        if options.demo and not options.quiet:
+            demo.show(pipeline)
     if options.json:
         console.print_json(report.as_dict())
     return OK if report.complete else INCOMPLETE

@@ -121,8 +121,5 @@ class Version(argparse.Action):
         """Prints it, and ends."""
         from importlib.metadata import version
 
-        parser.exit(0, f"llama-extract {version('dlt-source-llama-extract')}\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        print(f"llama-extract {version('dlt-source-llama-extract')}")
+        parser.exit()

@@ -62,21 +62,8 @@ def only_process(lock_file: Path, otherwise: Exception) -> Iterator[None]:
     The system ends the lock with the process, however that ends. The file is removed with the lock held, so whoever has
     opened it before gets a lock on a file that is no longer there, sees that, and takes the next one.
     """
-    lock_file.parent.mkdir(parents=True, exist_ok=True)
-    while True:
-        lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            _lock(lock)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(lock), os.stat(lock_file)):
-                    break
-        except BlockingIOError:
-            os.close(lock)
-            raise otherwise from None
-        except BaseException:
-            os.close(lock)
-            raise
-        os.close(lock)
+    while (lock := _open_locked(lock_file, otherwise)) is None:
+        pass
     _held.add(lock)
     try:
         yield
@@ -85,6 +72,27 @@ def only_process(lock_file: Path, otherwise: Exception) -> Iterator[None]:
             lock_file.unlink()
         _held.discard(lock)
         os.close(lock)
+
+
+def _open_locked(lock_file: Path, otherwise: Exception) -> int | None:
+    """The descriptor of the file, locked; None if somebody has removed the file meanwhile."""
+    try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(lock)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(lock), os.stat(lock_file)):
+                    return lock
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)
+        return None
+    except BlockingIOError:
+        raise otherwise from None
+    except OSError as error:
+        raise LlamaExtractError(f"cannot make the lock file {lock_file}: {error.strerror}") from error
 
 
 if sys.platform == "win32":

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Step = Literal["reading", "preparing", "loading"]
+KINDS = ("new", "updated", "unchanged", "deleted")
+"""What a sync finds of a run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,11 @@ class AgentReport:
     """What a sync did with the runs of an agent, and the requests for them."""
 
     name: str
-    new: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    deleted: int = 0
-    requests: int = 0
+    new: int
+    updated: int
+    unchanged: int
+    deleted: int
+    requests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,57 +50,38 @@ class Report:
 
     Attributes:
         complete: whether all that was asked for is in the warehouse: nothing rejected, missing or unreadable.
-        agents: by the agent's id.
-        rejected: how many items could not be read as runs; they are in the table `extraction_runs__rejected`.
+        new: runs that the warehouse did not have; `updated` are those that have changed, `unchanged` those that were
+            looked at and are there as they are, `deleted` those that are gone at the service.
+        rejected: items that could not be read as runs; they are in the table `extraction_runs__rejected`.
         missing: the run and job IDs that were asked for and are not there.
-        unreadable: the agents whose runs could not be read, or not all, by id, with the reason.
-        tables: the rows loaded, by table.
-        requests: all requests, repeated ones included.
-        seconds: from start to end.
+        agents: by the agent's id.
+        unreadable: agents whose runs could not be read, or not all, by id, with the reason.
+        tables: rows by table.
+        requests: all that were sent, repeated ones included.
         load_ids: dlt's, one for each package; none if there was nothing to load.
     """
 
     complete: bool
-    agents: Mapping[str, AgentReport] = field(default_factory=dict)
-    rejected: int = 0
-    missing: tuple[str, ...] = ()
-    unreadable: Mapping[str, str] = field(default_factory=dict)
-    tables: Mapping[str, int] = field(default_factory=dict)
-    requests: int = 0
-    seconds: float = 0.0
-    load_ids: tuple[str, ...] = ()
-
-    @property
-    def new(self) -> int:
-        """Runs that the warehouse did not have."""
-        return sum(agent.new for agent in self.agents.values())
-
-    @property
-    def updated(self) -> int:
-        """Runs that have changed."""
-        return sum(agent.updated for agent in self.agents.values())
-
-    @property
-    def unchanged(self) -> int:
-        """Runs that were looked at, and are in the warehouse as they are."""
-        return sum(agent.unchanged for agent in self.agents.values())
-
-    @property
-    def deleted(self) -> int:
-        """Runs that are no longer there."""
-        return sum(agent.deleted for agent in self.agents.values())
+    new: int
+    updated: int
+    unchanged: int
+    deleted: int
+    rejected: int
+    missing: tuple[str, ...]
+    agents: Mapping[str, AgentReport]
+    unreadable: Mapping[str, str]
+    tables: Mapping[str, int]
+    requests: int
+    seconds: float
+    load_ids: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """The report as JSON has it."""
-        kinds = ("new", "updated", "unchanged", "deleted")
+        runs = {kind: getattr(self, kind) for kind in KINDS}
         return {
             "complete": self.complete,
-            "runs": {kind: getattr(self, kind) for kind in kinds}
-            | {"rejected": self.rejected, "missing": list(self.missing)},
-            "agents": {
-                agent_id: {name: getattr(agent, name) for name in ("name", *kinds, "requests")}
-                for agent_id, agent in self.agents.items()
-            },
+            "runs": runs | {"rejected": self.rejected, "missing": list(self.missing)},
+            "agents": {agent_id: asdict(agent) for agent_id, agent in self.agents.items()},
             "unreadable": dict(self.unreadable),
             "tables": dict(self.tables),
             "requests": self.requests,

@@ -1,0 +1,272 @@
+"""The one door, `sync`: what it takes, what it gives back, and what it does with what others have left."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterator
+from dataclasses import FrozenInstanceError
+from pathlib import Path
+from typing import Any
+
+import dlt
+import pytest
+from dlt.common.runtime.collector import DictCollector
+
+from llama_cloud_emulator import Emulator
+from llama_extract_dlt import ConfigurationError, LlamaExtractError, Progress, llama_extract, sync
+from llama_extract_dlt.load.locks import only_process
+from support.command import Held
+from support.warehouse import Warehouse
+
+
+@pytest.fixture
+def cloud() -> Iterator[Emulator]:
+    with Emulator(runs=25, seed=7) as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def house(cloud: Emulator, tmp_path: Path) -> Iterator[Warehouse]:
+    """A warehouse whose pipeline the tests load with themselves."""
+    warehouse = Warehouse(cloud, tmp_path / "warehouse.duckdb")
+    yield warehouse
+    warehouse.close()
+
+
+def account(cloud: Emulator) -> dict[str, Any]:
+    return {"api_key": cloud.api_key, "base_url": cloud.base_url}
+
+
+# ── what it gives back ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_report_says_what_is_in_the_warehouse(cloud: Emulator, house: Warehouse) -> None:
+    agent = cloud.agents()[0]
+    no_run = str(uuid.uuid4())
+    report = sync(house.pipeline, **account(cloud), agents=[agent["name"]], run_ids=[no_run])
+    assert (report.new, report.updated, report.unchanged, report.deleted) == (len(cloud.runs(agent["id"])), 0, 0, 0)
+    assert report.tables == {table: len(house.rows(table)) for table in house.tables()}
+    assert [(load_id,) for load_id in report.load_ids] == house.sql("select load_id from _dlt_loads order by load_id")
+    assert report.requests == len(cloud.requests)
+    assert (report.complete, report.missing, report.rejected, report.unreadable) == (False, (no_run,), 0, {})
+    of_agent = report.agents[agent["id"]]
+    assert (of_agent.name, of_agent.new) == (agent["name"], report.new)
+    as_json = json.loads(json.dumps(report.as_dict()))
+    assert as_json["runs"]["missing"] == [no_run]
+    assert as_json["agents"][agent["id"]]["new"] == as_json["runs"]["new"] == report.new
+    with pytest.raises(FrozenInstanceError):
+        report.new = 0  # type: ignore[misc]
+    assert sync(house.pipeline, llama_extract(**account(cloud), agents=[agent["id"]])).complete
+
+
+def test_a_sync_of_nothing_is_complete(cloud: Emulator, house: Warehouse) -> None:
+    report = sync(house.pipeline, **account(cloud), agents=[])
+    assert (report.complete, report.new, report.requests, report.tables) == (True, 0, 0, {})
+
+
+def test_a_refresh_loads_anew_what_was_taken_away(cloud: Emulator, house: Warehouse) -> None:
+    sync(house.pipeline, **account(cloud))
+    kept = cloud.runs()[0]["id"]
+    for run in cloud.runs()[1:]:
+        cloud.delete_run(run["id"])
+    assert sync(house.pipeline, **account(cloud), refresh=True).new == 1
+    assert [row["id"] for row in house.rows("extraction_runs")] == [kept]
+
+
+# ── what it takes ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"agent": "Invoices"}, "sync does not take agent"),
+        ({"write_disposition": "replace"}, "sync does not take write_disposition"),
+        ({"refresh": "drop_data"}, "refresh must be True or False"),
+        ({"page_size": 0}, "page_size"),
+    ],
+)
+def test_an_argument_that_is_none_is_an_error_before_anything_is_sent(
+    cloud: Emulator, house: Warehouse, given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=said):
+        sync(house.pipeline, **account(cloud), **given)
+    assert cloud.requests == []
+
+
+def test_an_argument_of_the_source_goes_with_no_source(cloud: Emulator, house: Warehouse) -> None:
+    with pytest.raises(ConfigurationError, match=r"agents is the source's: llama_extract\(agents="):
+        sync(house.pipeline, llama_extract(**account(cloud)), agents=["Invoices"])
+    assert cloud.requests == []
+
+
+def test_a_loader_file_format_is_passed_on(cloud: Emulator, house: Warehouse) -> None:
+    sync(house.pipeline, **account(cloud), loader_file_format="parquet", chunk_size=10)
+    (metrics, *_) = house.pipeline.last_trace.last_load_info.load_packages
+    assert {job.job_file_info.file_format for job in metrics.jobs["completed_jobs"]} >= {"parquet"}
+    assert len(house.rows("extraction_runs")) == 25
+
+
+# ── what others have left ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("step", ["extracted", "normalized"])
+def test_what_another_source_has_pending_is_not_lost(cloud: Emulator, house: Warehouse, step: str) -> None:
+    @dlt.source
+    def other() -> Any:
+        return dlt.resource([{"id": 1}], name="things")
+
+    house.pipeline.extract(other())
+    if step == "normalized":
+        house.pipeline.normalize()
+    with pytest.raises(LlamaExtractError, match=r"the pipeline llama_extract has data of other .* pipeline\.load\(\)"):
+        sync(house.pipeline, **account(cloud))
+    assert cloud.requests == []
+    house.pipeline.normalize()
+    house.pipeline.load()
+    assert sync(house.pipeline, **account(cloud)).new == 25
+    assert len(house.rows("things")) == 1
+
+
+# ── progress ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_progress_is_told_at_each_step(cloud: Emulator, house: Warehouse) -> None:
+    told: list[Progress] = []
+    report = sync(house.pipeline, **account(cloud), chunk_size=20, on_progress=told.append)
+    steps = [one.step for one in told]
+    changes = [step for before, step in zip(["", *steps], steps, strict=False) if step != before]
+    assert changes == ["reading", "preparing", "loading"] * len(report.load_ids)
+    assert [one.read for one in told] == sorted(one.read for one in told)
+    assert (told[0].read, told[-1].read, told[-1].requests) == (0, 25, report.requests)
+
+
+def test_progress_is_told_while_the_service_is_silent(cloud: Emulator, house: Warehouse) -> None:
+    held, waiting = Held(cloud, 3), threading.Event()
+
+    def on_progress(progress: Progress) -> None:
+        if held.reached.is_set() and not waiting.is_set():
+            assert progress.step == "reading"
+            waiting.set()
+            held.release.set()
+
+    assert sync(house.pipeline, **account(cloud), on_progress=on_progress).new == 25
+    assert waiting.is_set()
+
+
+@pytest.mark.parametrize("where", ["in the load's thread", "while the service is silent"])
+def test_an_exception_in_the_callback_ends_the_load_and_the_next_makes_it_good(
+    cloud: Emulator, house: Warehouse, where: str
+) -> None:
+    silent = where.startswith("while")
+    held = Held(cloud, 3 if silent else 0)
+    raised: list[str] = []
+
+    def on_progress(progress: Progress) -> None:
+        if held.reached.is_set() if silent else progress.step == "loading":
+            held.release.set()
+            raised.append(progress.step)
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        sync(house.pipeline, **account(cloud), on_progress=on_progress)
+    assert len(raised) == 1
+    sync(house.pipeline, **account(cloud))
+    assert {row["id"] for row in house.rows("extraction_runs")} == {run["id"] for run in cloud.runs()}
+
+
+class Own(DictCollector):
+    """A progress that counts all items of a load."""
+
+    items = 0
+
+    def update(self, name: str, inc: int = 1, *_: Any, **__: Any) -> None:
+        self.items += inc * (name == "extraction_runs" and self.step.startswith("Extract "))
+
+
+def test_the_pipelines_own_progress_is_told_as_well(cloud: Emulator, tmp_path: Path) -> None:
+    own = Own()
+    destination = dlt.destinations.duckdb(str(tmp_path / "own.duckdb"))
+    pipeline = dlt.pipeline("own", destination=destination, dataset_name="llama_extract", progress=own)
+    sync(pipeline, **account(cloud), on_progress=lambda progress: None)
+    assert own.items == 25
+    assert pipeline.collector is own
+
+
+# ── the package ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "first", ["", "import llama_extract_dlt.sync.events", "from llama_extract_dlt import llama_extract"]
+)
+def test_sync_is_the_function_whatever_is_imported_first_and_nothing_is_before_that(first: str) -> None:
+    script = f"""
+import sys, llama_extract_dlt
+assert not {{"dlt", "pyarrow"}} & set(sys.modules)
+{first}
+from llama_extract_dlt import sync, Report
+assert callable(sync) and callable(llama_extract_dlt.sync)
+assert set(llama_extract_dlt.__all__) <= set(vars(llama_extract_dlt)) | {{
+    name for name in llama_extract_dlt.__all__ if getattr(llama_extract_dlt, name)
+}}
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+# ── locks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+CONTENDER = """
+import os, sys
+from pathlib import Path
+from llama_extract_dlt.load.locks import only_process
+lock, marker, left = Path(sys.argv[1]), sys.argv[2], 300
+while left:
+    try:
+        with only_process(lock, InterruptedError()):
+            os.close(os.open(marker, os.O_CREAT | os.O_EXCL))  # fails if somebody else is in, too
+            os.remove(marker)
+            left -= 1
+    except InterruptedError:
+        pass
+"""
+
+
+def test_one_process_at_a_time_has_a_lock_though_each_removes_the_file(tmp_path: Path) -> None:
+    line = [sys.executable, "-c", CONTENDER, str(tmp_path / "it.lock"), str(tmp_path / "in")]
+    contenders = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    assert [(one.communicate(timeout=120)[1], one.returncode) for one in contenders] == [("", 0)] * 4
+    assert list(tmp_path.iterdir()) == []
+
+
+ORPHAN = """
+import os, signal, sys
+from pathlib import Path
+from llama_extract_dlt.load.locks import only_process
+with only_process(Path(sys.argv[1]), InterruptedError()):
+    child = os.fork()
+    if not child:
+        print(os.getpid(), flush=True)
+        signal.pause()
+    signal.pause()
+"""
+
+
+def test_a_worker_that_outlives_a_killed_load_does_not_keep_its_lock(tmp_path: Path) -> None:
+    lock = tmp_path / "it.lock"
+    parent = subprocess.Popen([sys.executable, "-c", ORPHAN, str(lock)], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    child = int(parent.stdout.readline())
+    try:
+        with pytest.raises(InterruptedError), only_process(lock, InterruptedError()):
+            pass
+        parent.kill()
+        parent.wait(timeout=60)
+        with only_process(lock, InterruptedError()):
+            assert lock.exists()
+        assert not lock.exists()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        parent.communicate()
