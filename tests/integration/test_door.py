@@ -200,7 +200,7 @@ def test_the_pipelines_own_progress_is_told_as_well(cloud: Emulator, tmp_path: P
 
 
 @pytest.mark.parametrize(
-    "first", ["", "import llama_extract_dlt.sync.events", "from llama_extract_dlt import llama_extract"]
+    "first", ["", "import llama_extract_dlt.tracking.events", "from llama_extract_dlt import llama_extract"]
 )
 def test_sync_is_the_function_whatever_is_imported_first_and_nothing_is_before_that(first: str) -> None:
     script = f"""

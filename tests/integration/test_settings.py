@@ -347,6 +347,7 @@ WRONG: dict[str, list[Any]] = {
     "timeout": [0, -1, "0", *NO_NUMBERS],
     "max_tries": NO_SIZES,
     "max_wait": [-1, "-1", *NO_NUMBERS],
+    "max_answer_bytes": NO_SIZES,
     "page_size": NO_SIZES,
     "chunk_size": NO_SIZES,
     "lookup_files": NO_FLAGS,

@@ -290,7 +290,9 @@ class Extraction:
         if self._feed is None:
             return Progress(step, requests=self._budget.requests)
         reach, sent, rate = self._feed.reach(), self._budget.requests, self._budget.per_minute
-        pause = self._budget.paused()
+        if step != "reading":
+            return Progress(step, read=reach.read, requests=sent)
+        pause, left = self._budget.paused(), reach.requests_left
         elapsed = (datetime.now(UTC) - self._now).total_seconds()
         each = settings.RATE_WINDOW / rate if rate else elapsed / max(1, sent)
         return Progress(
@@ -301,8 +303,8 @@ class Extraction:
             reach.read,
             reach.total,
             sent,
-            sent + reach.requests_left,
-            each * reach.requests_left + pause,
+            sent + left if left else None,
+            each * left + pause if left else None,
             f"{pause:.0f} s before trying again" if pause >= 1 else "",
         )
 
