@@ -179,7 +179,8 @@ def timeless(text: str) -> list[str]:
 def run_command(*arguments: str, folder: Path, cloud: Emulator | None = None) -> subprocess.CompletedProcess[str]:
     service = {"LLAMA_CLOUD_API_KEY": cloud.api_key, "LLAMA_CLOUD_BASE_URL": cloud.base_url} if cloud else {}
     line = [sys.executable, str(COMMAND), *arguments]
-    return subprocess.run(line, cwd=folder, env=os.environ | service, capture_output=True, text=True)
+    given = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")} | service
+    return subprocess.run(line, cwd=folder, env=given, capture_output=True, text=True)
 
 
 # ── figures are right ─────────────────────────────────────────────────────────────────────────────────────────────
