@@ -386,6 +386,18 @@ def test_a_pipe_that_nobody_reads_is_no_failure(command: Command, option: str) -
     assert command.warehouse("llamacloud" if option == "--json" else "llamacloud_demo").tables()
 
 
+def test_a_terminal_that_is_gone_is_no_failure(command: Command) -> None:
+    held = Held(command.cloud, 3)
+    ours, its = pty.openpty()
+    process = command.start(stderr=its)
+    os.close(its)
+    assert held.reached.wait(timeout=60)
+    os.close(ours)
+    held.release.set()
+    assert outcome(process).code == 0
+    assert len(command.warehouse().rows("extraction_runs")) == 12
+
+
 def test_a_report_that_cannot_be_written_is_a_failure_in_one_line(command: Command) -> None:
     said = command.environment | {"PYTHONUNBUFFERED": "1"}
     for redirected, code, line in (
