@@ -5,13 +5,17 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.synced
 
-.PHONY: demo test lint format bench soak clean
+.PHONY: demo test test-fast coverage lint format bench soak clean
 
 demo: $(STAMP)
 	$(BIN)/llama-extract --demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+# What takes a minute: no processes, no model, no long loads.
+test-fast: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" tests/unit tests/integration
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -29,7 +33,7 @@ bench: $(STAMP)
 # The model test for as long as one likes: make soak SOAK_STEPS=100000
 SOAK_STEPS ?= 20000
 soak: $(STAMP)
-	SOAK_STEPS=$(SOAK_STEPS) $(BIN)/python -m pytest tests/system/test_model.py
+	SOAK_STEPS=$(SOAK_STEPS) $(BIN)/python -m pytest -n auto --dist worksteal tests/system/test_model.py
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist llamacloud_demo.duckdb* .llamacloud_demo.duckdb.lock

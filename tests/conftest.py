@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from llama_cloud_emulator import Emulator
+from support.fast import keep_pure_results, share_ssl_context, work_in_memory
+from support.postgres import PostgresServer, postgres_server
+from support.profiles import register_profiles
 from support.warehouse import Warehouse
+
+# In the tests only, never in the source: see there why.
+work_in_memory()
+keep_pure_results()
+share_ssl_context()
+register_profiles()
 
 
 @pytest.fixture(autouse=True)
@@ -38,3 +47,10 @@ def warehouse(tmp_path: Path) -> Iterator[Callable[[Emulator], Warehouse]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL, one in each process that runs tests."""
+    with postgres_server() as running:
+        yield running

@@ -16,18 +16,24 @@ from typing import Any
 
 import dlt
 import duckdb
+import pytest
 from dlt.common.runtime.collector_base import Collector
 from dlt.pipeline.exceptions import PipelineStepFailed
-from hypothesis import HealthCheck, Phase, event, note, settings
+from hypothesis import HealthCheck, Phase, assume, event, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import llama_extract
 from support.doors import Executioner, Quiet, is_kill, pipeline_of
+from support.profiles import MODEL_STEPS, PROFILE
 from support.warehouse import Warehouse, differences, expected_run, loaded_runs
 
-STEPS, EXAMPLES = 50, int(os.environ.get("SOAK_STEPS", "2000")) // 50
+SOAK = "SOAK_STEPS" in os.environ
+STEPS = 50  # of an example
+EXAMPLES = max(1, int(os.environ.get("SOAK_STEPS", MODEL_STEPS[PROFILE])) // STEPS)
+# Shards of a few examples each, so that they can run side by side.
+SHARDS = -(-EXAMPLES // 5)
 SMALL = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "items": {"type": "array", "items": {"type": "integer"}}},
@@ -140,8 +146,11 @@ class Machine(RuleBasedStateMachine):
         self.unread: set[str] = set()
         self.names = 0
 
-    @initialize(mode=st.sampled_from(["flag", "remove"]), limit=st.sampled_from([3, 5, 100]))
-    def begin(self, mode: str, limit: int) -> None:
+    @initialize(
+        mode=st.sampled_from(["flag", "remove"]), limit=st.sampled_from([3, 5, 100]), any_number=st.integers(0, 2**32)
+    )
+    def begin(self, mode: str, limit: int, any_number: int) -> None:
+        assume(any_number)  # hypothesis begins with zeros for everything, which would be the same in every shard
         self.mode = mode
         self.cloud.page_limit = limit
         for schema in (SMALL, OTHER):
@@ -529,16 +538,21 @@ class Machine(RuleBasedStateMachine):
         return any(not list(differences(version, actual)) for version in self.versions[run_id])
 
 
-def test_nothing_is_missed_whatever_happens() -> None:
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_nothing_is_missed_whatever_happens(shard: int) -> None:
+    machine: type[Machine] = type(Machine.__name__, (Machine,), {})
+    profile = settings()
+    if profile.derandomize and not SOAK:
+        machine = seed(shard)(machine)
     run_state_machine_as_test(
-        Machine,
+        machine,
         settings=settings(
-            max_examples=EXAMPLES,
+            max_examples=EXAMPLES // SHARDS + (shard < EXAMPLES % SHARDS),
             stateful_step_count=STEPS,
             deadline=None,
-            derandomize="SOAK_STEPS" not in os.environ,
+            derandomize=profile.derandomize and not SOAK,
             suppress_health_check=list(HealthCheck),
-            phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if "SOAK_STEPS" in os.environ else [])],
+            phases=[Phase.explicit, Phase.generate, *([Phase.shrink] if SOAK else [])],
             database=None,
             report_multiple_bugs=False,
             print_blob=True,

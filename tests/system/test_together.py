@@ -17,17 +17,11 @@ from llama_cloud_emulator import Emulator
 from llama_extract_dlt import LlamaExtractError, llama_extract, sync
 from support.command import Command, Held, outcome
 from support.kills import Moment, kill
-from support.postgres import PostgresServer, PostgresWarehouse, postgres_server
+from support.postgres import PostgresServer, PostgresWarehouse
 from support.truth import assert_whole
 from support.warehouse import Warehouse
 
 BUSY = "error: another load into the dataset llama_extract is at work: wait for its end\n"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with postgres_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import dlt
@@ -13,7 +12,7 @@ from llama_cloud_emulator import Emulator
 from llama_extract_dlt import sync
 from support.agents import Agent, fill
 from support.doors import killed_run, pipeline_of, query, run, source_of
-from support.postgres import PostgresWarehouse, postgres_server
+from support.postgres import PostgresServer, PostgresWarehouse
 from support.truth import assert_true
 from support.warehouse import Warehouse
 
@@ -177,16 +176,15 @@ pipeline.run(llama_extract(api_key=key, base_url=base))
 
 
 def test_two_plain_runs_at_once_into_postgresql_are_made_good_by_a_full_scan(
-    cloud: Emulator, letters: Agent, tmp_path: Path
+    cloud: Emulator, letters: Agent, server: PostgresServer
 ) -> None:
     fill(letters, 4)
-    with postgres_server() as server:
-        url = server.database()
-        command = [sys.executable, "-c", TOGETHER, url, cloud.api_key, cloud.base_url]
-        both = [subprocess.Popen([*command, name], stderr=subprocess.DEVNULL) for name in ("one", "two")]
-        for process in both:
-            process.wait(timeout=60)
-        house = PostgresWarehouse(cloud, url)
-        house.load(full_scan=True)
-        assert_true(house)
-        house.close()
+    url = server.database()
+    command = [sys.executable, "-c", TOGETHER, url, cloud.api_key, cloud.base_url]
+    both = [subprocess.Popen([*command, name], stderr=subprocess.DEVNULL) for name in ("one", "two")]
+    for process in both:
+        process.wait(timeout=60)
+    house = PostgresWarehouse(cloud, url)
+    house.load(full_scan=True)
+    assert_true(house)
+    house.close()

@@ -1,0 +1,84 @@
+"""What makes a load of the tests cheaper, and changes nothing that a test looks at.
+
+More than half of the processor time of a load of a few runs is dlt finding its own configuration: for every field of
+every specification it works out the same facts about the same type hints, several hundred thousand times a load. These
+are pure functions of their arguments, so that their results can be kept. That is for the tests, which make thousands
+of such loads; a user makes one at a time, so that the source leaves dlt alone.
+"""
+
+import functools
+import os
+import ssl
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+from dlt.common.configuration.specs import base_configuration
+
+PURE = (
+    (base_configuration, "is_secret_hint"),
+    (base_configuration, "extract_inner_hint"),
+)
+
+
+def keep_pure_results() -> None:
+    """Remembers the results of some functions of dlt, in every module that has them by name."""
+    for module, name in PURE:
+        _replace(name, getattr(module, name), _remembered(getattr(module, name)))
+
+
+def share_ssl_context() -> None:
+    """Reads the certificates once: a client makes a context even for plain HTTP, in 20 ms.
+
+    A client that heeds the environment still makes its own: tests change what is there.
+    """
+    make = httpx.create_ssl_context
+    shared: list[ssl.SSLContext] = []
+
+    def create_ssl_context(verify: Any = True, cert: Any = None, trust_env: bool = True) -> ssl.SSLContext:
+        if verify is not True or cert or trust_env:
+            return make(verify=verify, cert=cert, trust_env=trust_env)
+        if not shared:
+            shared.append(make(trust_env=False))
+        return shared[0]
+
+    _replace("create_ssl_context", make, create_ssl_context)
+
+
+def work_in_memory() -> None:
+    """Puts all temporary files where no disk is waited for, if there is such a place.
+
+    Databases and working folders of thousands of loads are written, flushed and thrown away.
+    """
+    memory = Path("/dev/shm")
+    if "TMPDIR" not in os.environ and memory.is_dir() and os.access(memory, os.W_OK):
+        os.environ["TMPDIR"] = os.environ["PYTEST_DEBUG_TEMPROOT"] = str(memory)
+        tempfile.tempdir = None  # to be found anew
+
+
+def _remembered(function: Callable[..., Any]) -> Callable[..., Any]:
+    results: dict[Any, Any] = {}
+
+    @functools.wraps(function)
+    def remembered(*args: Any, **kwargs: Any) -> Any:
+        # Equal hints of different types (Literal[1] and Literal[True]) must not be taken for each other.
+        key = (args, tuple(map(type, args)), tuple(kwargs.items()))
+        try:
+            return results[key]
+        except KeyError:
+            results[key] = result = function(*args, **kwargs)
+            return result
+        except TypeError:  # cannot be a key
+            return function(*args, **kwargs)
+
+    return remembered
+
+
+def _replace(name: str, old: Callable[..., Any], new: Callable[..., Any]) -> None:
+    for module in list(sys.modules.values()):
+        if isinstance(module, ModuleType) and vars(module).get(name) is old:
+            setattr(module, name, new)
