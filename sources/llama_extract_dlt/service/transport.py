@@ -126,6 +126,7 @@ class Transport:
                 follow_redirects=False,
                 # Plain HTTP (loopback only) must not take the key to a proxy named in the environment.
                 trust_env=self._base.scheme == "https",
+                verify=self._base.scheme == "https",  # certificates take a while to read
             )
         except (ImportError, OSError, ValueError, httpx.InvalidURL) as exc:
             reason = type(exc).__name__
