@@ -17,6 +17,13 @@ test: $(STAMP)
 test-fast: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" tests/unit tests/integration
 
+# Branches that the tests take; of the rooms that decide what is right, nearly all.
+coverage: $(STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-branch --cov-report=
+	$(BIN)/python -m coverage report
+	$(BIN)/python -m coverage report --fail-under=95 --format=total \
+	  --include='*/llama_extract_dlt/service/*,*/llama_extract_dlt/tables/*,*/llama_extract_dlt/sync/*'
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """The scheduled command as a process of its own."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -35,6 +36,8 @@ class Command:
             "DLT_DATA_DIR": str(folder / "dlt"),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
+        # What the process needs to know while coverage is measured.
+        self.environment |= {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
 
     def start(self, *arguments: str, stderr: int = subprocess.PIPE, **environment: str | None) -> subprocess.Popen[str]:
         """The running command; None takes a variable away."""

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 import httpx
+from dlt.common import validation
 from dlt.common.configuration.specs import base_configuration
 
 PURE = (
@@ -29,6 +30,16 @@ def keep_pure_results() -> None:
     """Remembers the results of some functions of dlt, in every module that has them by name."""
     for module, name in PURE:
         _replace(name, getattr(module, name), _remembered(getattr(module, name)))
+    make = validation.get_type_hints
+    hints: dict[Any, dict[str, Any]] = {}
+
+    def get_type_hints(spec: Any, globalns: Any = None) -> dict[str, Any]:
+        """Of a dictionary that is checked; where its names are looked up follows from `spec`."""
+        if spec not in hints:
+            hints[spec] = make(spec, globalns=globalns)
+        return hints[spec]
+
+    vars(validation)["get_type_hints"] = get_type_hints
 
 
 def share_ssl_context() -> None:
