@@ -13,9 +13,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# What takes a minute: no processes, no model, no long loads.
+# What takes a minute: the pure part, the service's side, and loads of a kind.
+FAST := tests/unit $(addprefix tests/integration/,test_client.py test_emulator.py test_upgrade.py test_every_value.py \
+  sync/test_requests.py sync/test_windows.py)
 test-fast: $(STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" tests/unit tests/integration
+	$(BIN)/python -m pytest -n auto --dist worksteal $(FAST)
 
 # Branches that the tests take; of the rooms that decide what is right, nearly all.
 coverage: $(STAMP)

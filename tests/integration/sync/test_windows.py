@@ -30,7 +30,11 @@ def test_a_window_has_the_runs_that_were_updated_within_it(
     counts = house.load(page_size=5, **window)
     assert {1 + ids.index(run_id) for run_id in found(house)} == expected
     assert counts["runs"]["new"] == len(expected)
-    assert letters.offsets() == [0, 4, 8]
+    assert sorted(letters.offsets()) == [
+        0,
+        4,
+        8,
+    ]  # each page once; those after the first are asked for at the same time
 
 
 def test_a_window_before_the_first_load_takes_nothing_from_it(
