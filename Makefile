@@ -24,7 +24,7 @@ coverage: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal --cov --cov-branch --cov-report=
 	$(BIN)/python -m coverage report
 	$(BIN)/python -m coverage report --fail-under=95 --format=total \
-	  --include='*/llama_extract_dlt/service/*,*/llama_extract_dlt/tables/*,*/llama_extract_dlt/sync/*'
+	  --include='*/llama_extract_dlt/service/*,*/llama_extract_dlt/tables/*,*/llama_extract_dlt/tracking/*'
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -45,7 +45,7 @@ soak: $(STAMP)
 	SOAK_STEPS=$(SOAK_STEPS) $(BIN)/python -m pytest -n auto --dist worksteal tests/system/test_model.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist llamacloud_demo.duckdb* .llamacloud_demo.duckdb.lock
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist llamacloud_demo.duckdb* .llamacloud_demo.duckdb.lock
 
 # A private uv, so that nothing has to be installed by hand, then exactly what uv.lock says.
 $(UV):
