@@ -186,9 +186,11 @@ class PageRequests:
                 raise first
             return self.page_size, first
         if tries is not None or not self.ahead or self.ahead[0].skip != skip:
+            # Only after a page in its place is it worth asking for those that come next.
+            follows = self._next == skip and tries is None
             self.drop()
             self._ask(skip, self._limit(skip), tries)
-            if self.total is not None:
+            if follows:
                 self._next = skip + self._step(self._limit(skip))
         self._await_page(self.ahead[0].answer)
         request = self.ahead.popleft()
