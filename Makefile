@@ -56,5 +56,5 @@ $(UV):
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
 $(STAMP): $(UV) pyproject.toml uv.lock
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(VENV) $(UV) sync --system-certs --quiet --frozen --inexact --all-extras --python $(BIN)/python
+	VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(VENV) $(UV) sync --system-certs --compile-bytecode --quiet --frozen --inexact --all-extras --python $(BIN)/python
 	@touch $@
