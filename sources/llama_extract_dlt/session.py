@@ -84,7 +84,7 @@ def sync(
             watch.raise_failure()
             load_ids += info.loads_ids
             if not _goes_on(source, door):
-                return _report(source, load_ids, time.monotonic() - began)
+                return _report(door.syncs[-1].metrics(), load_ids, time.monotonic() - began)
             run_arguments.pop("refresh", None)
 
 
@@ -171,17 +171,8 @@ def _goes_on(source: DltSource, door: Door) -> bool:
     return not door.syncs[-1].complete
 
 
-def _counts(source: DltSource) -> dict[str, Any]:
-    """What the source has counted so far, as its custom metrics."""
-    # Both resources report what the two have counted: the larger counts are the whole.
-    metrics = [resource.custom_metrics for resource in source.resources.values()]
-    reported = [counts for counts in metrics if "requests" in counts]
-    return max(reported, key=lambda counts: (counts["requests"], sum(counts["tables"].values())), default={})
-
-
-def _report(source: DltSource, load_ids: list[str], seconds: float) -> Report:
+def _report(counts: dict[str, Any], load_ids: list[str], seconds: float) -> Report:
     """What the whole load did."""
-    counts = _counts(source)
     runs, unreadable = counts["runs"], counts["unreadable"]
     return Report(
         **runs | {"missing": tuple(runs["missing"])},

@@ -6,9 +6,9 @@ import dlt
 import duckdb
 from dlt.common.runtime.collector_base import Collector
 
-from llama_extract_dlt import llama_extract
+from llama_extract_dlt import llama_extract, sync
 from support.agents import Json
-from support.warehouse import Warehouse
+from support.warehouse import Warehouse, between_packages
 
 
 class Killed(BaseException):
@@ -93,6 +93,24 @@ def killed_run(house: Warehouse, moment: int, name: str = "llama_extract", **arg
         killed = True
     pipeline_of(house, name).drop()
     return killed
+
+
+def sync_killed_after(house: Warehouse, packages: int, **arguments: Any) -> bool:
+    """A `sync` that is killed when so many packages are committed; whether it came that far."""
+    done = 0
+
+    def committed() -> None:
+        nonlocal done
+        done += 1
+        if done == packages:
+            raise Killed
+
+    try:
+        sync(house.pipeline, source_of(house, **arguments), on_progress=between_packages(committed))
+    except BaseException as error:
+        if not is_kill(error):
+            raise
+    return done == packages
 
 
 def query(house: Warehouse, sql: str) -> None:

@@ -16,6 +16,7 @@ import dlt
 from dlt.destinations.exceptions import DatabaseException
 
 from ..errors import ConfigurationError
+from ..load.dlt_inside import duckdb_file
 from .console import say, show_table
 
 RUNS = 300
@@ -65,9 +66,8 @@ def show(pipeline: dlt.Pipeline) -> None:
                 show_table([column[0] for column in cursor.description], cursor.fetchall())
     say("", "These runs are made up, by a local stand-in for LlamaCloud. Next:", "")
     python = python_command()
-    if pipeline.destination.destination_type == "dlt.destinations.duckdb":
-        credentials: Any = pipeline.destination_client().config.credentials
-        file = os.path.relpath(credentials.database)
+    if (database := duckdb_file(pipeline)) is not None:
+        file = os.path.relpath(database)
         look = f"import duckdb; duckdb.connect({file!r}).sql('from {pipeline.dataset_name}.extraction_runs').show()"
         quoted = re.sub(r'([\\"$`])', r"\\\1", look)
         say("  look around:", f'    {shlex.join(python)} -c "{quoted}"')

@@ -19,6 +19,7 @@ from dlt.extract import DltSource
 
 from .. import config
 from ..errors import ConfigurationError, LlamaExtractError
+from ..load.dlt_inside import duckdb_file, name_duckdb_file
 from ..load.locks import only_process
 from ..session import sync
 from ..settings import CHUNK_SIZE, RATE_WINDOW
@@ -100,11 +101,12 @@ def name_database(pipeline: dlt.Pipeline, name: str) -> None:
 
     Raises ConfigurationError if there is only a file that the version before has made: nobody begins anew unawares.
     """
-    pipeline.destination.config_params["pipeline_name"] = name  # which dlt calls it after
-    config: Any = pipeline.destination_client().config
-    file = Path(config.credentials.database)
+    name_duckdb_file(pipeline, name)
+    file = duckdb_file(pipeline)
+    if file is None or file.name != "llamacloud.duckdb" or file.exists():
+        return
     before = file.with_name("llama_extract.duckdb")
-    if file.name == "llamacloud.duckdb" and before.exists() and not file.exists():
+    if before.exists():
         parts = [path.name for path in (before, before.with_suffix(".duckdb.wal")) if path.exists()]
         moves = " && ".join(f"mv {part} {part.replace('llama_extract', name)}" for part in parts)
         raise ConfigurationError(
@@ -131,9 +133,8 @@ def return_memory() -> None:
 def dry_run(pipeline: dlt.Pipeline, source: DltSource, settings: Mapping[str, Any], options: argparse.Namespace) -> int:
     """Says what a load would read, and loads nothing."""
     # Nothing is written, not even an empty file.
-    credentials: Any = pipeline.destination_client().config.credentials
-    there = "duckdb" not in pipeline.destination.destination_type or Path(credentials.database).exists()
-    if there and not options.refresh:
+    file = duckdb_file(pipeline)
+    if (file is None or file.exists()) and not options.refresh:
         pipeline.sync_destination()
     plans = [plan._asdict() for plan in source.resources["sync_plan"]]
     asked_for = [settings[name] for name in ("agents", "run_ids", "job_ids") if settings[name] is not None]

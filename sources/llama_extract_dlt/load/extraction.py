@@ -27,10 +27,10 @@ from ..tracking.lookups import read_agents, select_agents
 from .dlt_inside import check_dataset, check_row_ids, current_load_id, refreshed_tables, running_pipeline
 from .door import DOORS, Door
 from .items import Tables
-from .report import Progress, Step
+from .report import KINDS, Progress, Step
 from .warehouse import SqlWarehouse
 
-_logger = logging.getLogger("llama_extract_dlt")
+_logger = logging.getLogger(__name__)
 
 
 class Extraction:
@@ -82,14 +82,14 @@ class Extraction:
 
     # ── the warehouse ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def prepare(self, schema: dlt.Schema, state: dict[str, Any]) -> TableBuilder:
+    def prepare(self, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Ask the warehouse what it has, and take that over into `schema`; `state` is that of the runs' resource.
 
         Raises ConfigurationError if the dataset is one that dlt would empty.
         """
         self._load_id = current_load_id()
         if self._builder is not None:
-            return self._builder
+            return
         if (pipeline := running_pipeline()) is not None:
             self._ask(pipeline, schema, state)
         data_table = None
@@ -114,7 +114,6 @@ class Extraction:
             suspects=self._warehouse.suspects,
             shared=self._warehouse.shared,
         )
-        return self._builder
 
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Ask the pipeline's warehouse; forget what `state` has of a warehouse that is another one."""
@@ -310,15 +309,15 @@ class Extraction:
 
     def metrics(self) -> dict[str, Any]:
         """Return the counts so far, as the resources' custom metrics in dlt's trace."""
-        kinds, tally = ("new", "updated", "unchanged", "deleted"), self._tally
+        tally = self._tally
         agents: dict[str, dict[str, Any]] = {}
         for (agent_id, kind), count in list(tally.runs.items()):
             name = tally.names.get(agent_id, "")
-            counts = agents.setdefault(agent_id, {"name": name, **dict.fromkeys((*kinds, "requests"), 0)})
+            counts = agents.setdefault(agent_id, {"name": name, **dict.fromkeys((*KINDS, "requests"), 0)})
             counts[kind] += count
         return {
             "complete": self.complete,
-            "runs": {kind: sum(counts[kind] for counts in agents.values()) for kind in kinds}
+            "runs": {kind: sum(counts[kind] for counts in agents.values()) for kind in KINDS}
             | {"rejected": tally.rejected, "missing": list(tally.missing)},
             "agents": agents,
             "unreadable": dict(tally.unreadable),

@@ -19,14 +19,14 @@ class Tables:
 
     tables: Sequence[LoadTable]
     states: Mapping[str, Any]
-    agent_tables: Mapping[str, Sequence[str]]
+    agent_tables: dict[str, list[str]]
     unfit: Mapping[str, str]
     commit: bool
     last: bool
 
     def remember(self, state: dict[str, Any], load_id: str) -> None:
         """Put into `state`, which is the resource's, what is in the warehouse with the tables."""
-        state["agent_tables"] = {agent: list(names) for agent, names in self.agent_tables.items()}
+        state["agent_tables"] = self.agent_tables
         if self.unfit:
             told = state.setdefault("unfit", {}) | self.unfit
             state["unfit"] = dict(list(told.items())[-settings.REMEMBERED_REJECTS :])

@@ -15,6 +15,7 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ..errors import LlamaExtractError
+from .dlt_inside import duckdb_file
 
 
 @contextmanager
@@ -37,8 +38,7 @@ def alone(pipeline: dlt.Pipeline) -> Iterator[None]:
             number = int(_digest(dataset)[:15], 16)
             if not sql.execute_sql("SELECT pg_try_advisory_lock(%s)", number)[0][0]:
                 raise busy
-        elif destination_type.endswith(".duckdb") and config.credentials.database != ":external:":
-            file = Path(config.credentials.database)
+        elif (file := duckdb_file(pipeline)) is not None:
             if file.parent.is_dir():  # else DuckDB will say so
                 stack.enter_context(only_process(file.with_name(f".{file.name}.lock"), busy))
         else:

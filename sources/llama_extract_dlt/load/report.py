@@ -16,8 +16,8 @@ class Progress:
     """How far a sync has come; None where it is not known.
 
     `agent_read` and `agent_total` are runs of the agent that is being read, `read` and `total` of all agents that are
-    known so far. `requests` are those sent, `seconds_left` is for reading. `waiting` says for what: "the rate limit",
-    "8 s before trying again", or nothing.
+    known so far. `requests` are those sent, `seconds_left` is for reading. `waiting` says for what the
+    load waits, "8 s before trying again" say, or nothing.
     """
 
     step: Step = "reading"

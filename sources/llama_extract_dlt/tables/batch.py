@@ -38,7 +38,7 @@ class _Rows(NamedTuple):
         return _Rows(self.runs[places], self.keys.take(places), self.ids.take(pa.array(places)))
 
 
-class Batch:
+class BatchTables:
     """The tables of one batch. What it learns is not in the memory of the sync before `keep`."""
 
     def __init__(self, memory: Memory, load_id: str) -> None:

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from dlt.common.normalizers.naming import NamingConvention
 
 from ..service.records import Rejected, Run, read_fields
-from .batch import Batch
+from .batch import BatchTables
 from .contract import REJECTED, RUNS, SCHEMAS, LoadTable
 from .memory import Memory
 from .row_keys import encode, run_keys
@@ -85,11 +85,11 @@ class TableBuilder:
             self._memory.data_path(run.agent_id)  # here, since an error of whoever is asked is none of a run's
         unfit: dict[str, Rejected] = {}
         try:
-            batch = Batch(self._memory, load_id)
+            batch = BatchTables(self._memory, load_id)
             tables = batch.build(runs, removed, moved)
         except Exception:
             unfit = self._unfit(runs, load_id, moved)  # if there are none, the same error comes again
-            batch = Batch(self._memory, load_id)
+            batch = BatchTables(self._memory, load_id)
             tables = batch.build([run for run in runs if run.id not in unfit], removed, moved)
         made = [*tables, schema_table(batch.new_schemas()), rejected_table(rejected)]
         batch.keep()
@@ -112,7 +112,7 @@ class TableBuilder:
 
     def agent_rows(self, agents: Mapping[str, bytes]) -> list[LoadTable]:
         """`extraction_agents`, and `extraction_schemas` with their schemas, from raw JSON by its content hash."""
-        batch = Batch(self._memory, "")
+        batch = BatchTables(self._memory, "")
         read = {digest: fields for digest, raw in agents.items() if (fields := read_fields(raw)) and "id" in fields}
         tables = batch.build_agents(read) if read else []
         # A row of an agent proves that its schema is there: it comes last.
@@ -127,7 +127,7 @@ class TableBuilder:
         memory = copy(self._memory)
         memory.is_new = lambda *_: False  # nobody is asked: only errors that runs cause count
         try:
-            Batch(memory, load_id).build(runs, (), moved)
+            BatchTables(memory, load_id).build(runs, (), moved)
         except Exception as error:
             if len(runs) == 1:
                 return {runs[0].id: _reject(runs[0], error)}

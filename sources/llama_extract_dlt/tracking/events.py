@@ -16,7 +16,7 @@ from ..service.client import LlamaCloudClient, RunPage
 from ..service.records import Rejected, Run
 from .warehouse_index import Warehouse
 
-_logger = logging.getLogger("llama_extract_dlt")
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

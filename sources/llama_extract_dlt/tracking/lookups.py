@@ -15,7 +15,7 @@ from ..service.records import Rejected, Run, read_run
 from .events import Agent, Selection
 from .verdict import written_hash
 
-_logger = logging.getLogger("llama_extract_dlt")
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)

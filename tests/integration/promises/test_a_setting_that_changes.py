@@ -2,11 +2,11 @@
 
 import pytest
 
-from llama_extract_dlt import settings, sync
+from llama_extract_dlt import settings
 from support.agents import Agent, fill
-from support.doors import Killed, is_kill, killed_run, run, source_of
+from support.doors import killed_run, run, sync_killed_after
 from support.truth import assert_true
-from support.warehouse import Warehouse, between_packages
+from support.warehouse import Warehouse
 
 
 @pytest.mark.parametrize("packages", [1, 2])
@@ -17,23 +17,7 @@ def test_a_switch_of_tables_that_is_cut_off_and_taken_back_loses_nothing(
     fill(letters, 5)
     fill(forms, 3)
     house.load()
-    done: list[int] = []
-
-    def committed() -> None:
-        done.append(1)
-        if len(done) == packages:
-            raise Killed
-
-    try:
-        sync(
-            house.pipeline,
-            source_of(house, data_tables="per_agent", chunk_size=2),
-            on_progress=between_packages(committed),
-        )
-    except BaseException as error:
-        if not is_kill(error):
-            raise
-    assert len(done) == packages
+    assert sync_killed_after(house, packages, data_tables="per_agent", chunk_size=2)
     run(house, full_scan=True)
     assert_true(house)
     assert house.rows("letters") == house.rows("forms") == []

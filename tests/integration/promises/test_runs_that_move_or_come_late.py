@@ -6,7 +6,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import sync
 from support.agents import RUNS, START, Agent, fill, stamp
-from support.doors import Killed, is_kill, source_of
+from support.doors import Killed, source_of, sync_killed_after
 from support.lies import lie_about
 from support.truth import assert_nothing_doubled, assert_nothing_flagged, assert_true, deleted, honest
 from support.warehouse import Warehouse, between_packages, loaded_runs
@@ -81,18 +81,7 @@ def test_a_late_run_is_found_though_the_look_for_it_was_cut_off(
     early = stamp(START)
     late = fill(letters, 1, created_at=early, updated_at=early)[0]
     fill(letters, 9)
-    done: list[int] = []
-
-    def committed() -> None:
-        done.append(1)
-        if len(done) == packages:
-            raise Killed
-
-    try:
-        sync(house.pipeline, source_of(house, page_size=5, chunk_size=3), on_progress=between_packages(committed))
-    except BaseException as error:
-        if not is_kill(error):
-            raise
+    sync_killed_after(house, packages, page_size=5, chunk_size=3)
     house.load(page_size=5)
     assert late in {row["id"] for row in house.rows("extraction_runs")}
     assert_true(house)

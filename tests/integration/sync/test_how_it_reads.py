@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -34,10 +35,10 @@ def limits(agent: Agent) -> list[int]:
 def test_pages_of_the_next_agent_are_asked_for_while_one_agents_end_is_awaited(house: Warehouse) -> None:
     """The last page of the first agent comes only when a later page of the second was asked for."""
     asked: list[tuple[str, int]] = []
-    waited = True
+    later_page_of_second = asyncio.Event()
+    waited: list[bool] = []
 
     async def respond(head: bytes) -> bytes:
-        nonlocal waited
         url = urlsplit(head.split(b" ")[1].decode())
         if url.path.endswith("/extraction-agents"):
             agents = [{"id": name, "name": name, "project_id": "p"} for name in ("first", "second")]
@@ -45,13 +46,12 @@ def test_pages_of_the_next_agent_are_asked_for_while_one_agents_end_is_awaited(h
         query = parse_qs(url.query)
         agent, skip = query["extraction_agent_id"][0], int(query["skip"][0])
         asked.append((agent, skip))
+        if agent == "second" and skip:
+            later_page_of_second.set()
         if (agent, skip) == ("first", 198):
-            for _ in range(1000):
-                if any(name == "second" and place for name, place in asked):
-                    break
-                await asyncio.sleep(0.01)
-            else:
-                waited = False
+            with suppress(TimeoutError):  # only where nothing is asked for, and the test fails
+                await asyncio.wait_for(later_page_of_second.wait(), 10)
+            waited.append(later_page_of_second.is_set())
         runs = [
             {"id": f"{agent}-{number}", "extraction_agent_id": agent, "status": "SUCCESS", "data": {"n": number},
              "created_at": f"2025-01-01T00:{59 - number // 60:02}:{59 - number % 60:02}Z"}
@@ -62,7 +62,7 @@ def test_pages_of_the_next_agent_are_asked_for_while_one_agents_end_is_awaited(h
     with serving(respond) as url:
         source = llama_extract(api_key=KEY, base_url=url)
         pipeline_of(house).run(source)
-    assert waited, "nothing of the second agent was asked for while the first one's end was awaited"
+    assert waited == [True], "nothing of the second agent was asked for while the first one's end was awaited"
     assert source.resources["extraction_runs"].custom_metrics["runs"]["new"] == 500
     assert sorted(asked) == [(name, skip) for name in ("first", "second") for skip in (0, 99, 198)]
 
