@@ -119,7 +119,7 @@ class Machine(RuleBasedStateMachine):
         stale: runs that changed after they were final: whether a normal sync sees that depends on where they stand.
         hidden_late: whether a run may be hidden from normal syncs: it came in behind the lag while others were deleted.
         misled: whether only a full scan makes sure of everything again: the service has lied, another pipeline or
-            setting was at work, or somebody changed rows.
+            setting was at work, a full scan was cut off, or somebody changed rows.
         unread: the agents whose lists the last sync could not read whole, as it said; that only happens here when the
             order of the lists is not stable.
         out_of_sight: runs that have moved to an agent which was not shown afterwards: nothing tells such a run from one
@@ -336,10 +336,11 @@ class Machine(RuleBasedStateMachine):
         if fault:
             self.cloud.fail(times=1, skip=dice.randint(0, 12), kind=fault, status=500)
         progress = None if fault else Executioner(dice.randint(1, 90))
-        chunk = dice.choice([None, 2, 5])
+        chunk, full = dice.choice([None, 2, 5]), dice.random() < 0.3
         try:
-            self.load(True, progress=progress, chunk_size=chunk, full_scan=dice.random() < 0.3)
+            self.load(True, progress=progress, chunk_size=chunk, full_scan=full)
         except BaseException as error:
+            self.misled |= full  # it may have written a part of what only a full scan sees
             if not (fault and isinstance(error, PipelineStepFailed)) and not is_kill(error):
                 raise
             event(f"broken by {fault or 'a kill'}")
