@@ -123,10 +123,12 @@ class Feed:
         room = self._emitted.room()
         lists = [agent.requests for agent in self._agents]
         count = sum(len(one.ahead) for one in lists)
+        in_order = True  # whether it is known what is left of all agents that are read before
         for one in lists[: self._client.max_concurrency]:
             # The first pages of the agents to come are asked for in any case: they tell what else there is to read.
-            while count < most and (not one.begun or self._runs_ahead() < room) and one.ask_ahead():
+            while count < most and (not one.begun or (in_order and self._runs_ahead() < room)) and one.ask_ahead():
                 count += 1
+            in_order &= not one.first_to_come
 
     def _runs_ahead(self) -> int:
         return sum(agent.requests.runs_ahead(first=agent is self._agents[0]) for agent in self._agents)

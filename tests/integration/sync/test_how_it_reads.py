@@ -16,7 +16,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from llama_extract_dlt import llama_extract, settings, sync
 from support.agents import Agent
 from support.doors import pipeline_of, source_of
-from support.http import KEY, answer, serving
+from support.http import KEY, Respond, answer, serving
 from support.truth import assert_true
 from support.warehouse import Warehouse
 
@@ -32,11 +32,8 @@ def limits(agent: Agent) -> list[int]:
 # ── ahead ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_pages_of_the_next_agent_are_asked_for_while_one_agents_end_is_awaited(house: Warehouse) -> None:
-    """The last page of the first agent comes only when a later page of the second was asked for."""
-    asked: list[tuple[str, int]] = []
-    later_page_of_second = asyncio.Event()
-    waited: list[bool] = []
+def two_lists(asked: list[tuple[str, int]], before: Callable[[str, int], Any]) -> Respond:
+    """Serve two agents of 250 runs; `asked` gets what is asked for, `before` is awaited before a page is given."""
 
     async def respond(head: bytes) -> bytes:
         url = urlsplit(head.split(b" ")[1].decode())
@@ -46,12 +43,7 @@ def test_pages_of_the_next_agent_are_asked_for_while_one_agents_end_is_awaited(h
         query = parse_qs(url.query)
         agent, skip = query["extraction_agent_id"][0], int(query["skip"][0])
         asked.append((agent, skip))
-        if agent == "second" and skip:
-            later_page_of_second.set()
-        if (agent, skip) == ("first", 198):
-            with suppress(TimeoutError):  # only where nothing is asked for, and the test fails
-                await asyncio.wait_for(later_page_of_second.wait(), 10)
-            waited.append(later_page_of_second.is_set())
+        await before(agent, skip)
         runs = [
             {"id": f"{agent}-{number}", "extraction_agent_id": agent, "status": "SUCCESS", "data": {"n": number},
              "created_at": f"2025-01-01T00:{59 - number // 60:02}:{59 - number % 60:02}Z"}
@@ -59,12 +51,52 @@ def test_pages_of_the_next_agent_are_asked_for_while_one_agents_end_is_awaited(h
         ]  # fmt: skip
         return answer(json.dumps({"items": runs, "total": 250, "skip": skip, "limit": 100}).encode())
 
-    with serving(respond) as url:
+    return respond
+
+
+PAGES = [(name, skip) for name in ("first", "second") for skip in (0, 99, 198)]
+
+
+def test_pages_of_the_next_agent_are_asked_for_while_one_agents_end_is_awaited(house: Warehouse) -> None:
+    """The last page of the first agent comes only when a later page of the second was asked for."""
+    asked: list[tuple[str, int]] = []
+    later_page_of_second = asyncio.Event()
+    waited: list[bool] = []
+
+    async def before(agent: str, skip: int) -> None:
+        if agent == "second" and skip:
+            later_page_of_second.set()
+        if (agent, skip) == ("first", 198):
+            with suppress(TimeoutError):  # only where nothing is asked for, and the test fails
+                await asyncio.wait_for(later_page_of_second.wait(), 10)
+            waited.append(later_page_of_second.is_set())
+
+    with serving(two_lists(asked, before)) as url:
         source = llama_extract(api_key=KEY, base_url=url)
         pipeline_of(house).run(source)
     assert waited == [True], "nothing of the second agent was asked for while the first one's end was awaited"
     assert source.resources["extraction_runs"].custom_metrics["runs"]["new"] == 500
-    assert sorted(asked) == [(name, skip) for name in ("first", "second") for skip in (0, 99, 198)]
+    assert sorted(asked) == PAGES
+
+
+def test_a_later_agent_does_not_take_the_connections_of_the_one_that_is_read(house: Warehouse) -> None:
+    """Its first page may come before the other's; what follows it waits for that."""
+    asked: list[tuple[str, int]] = []
+    early: list[bool] = []
+    later_page_of_second = asyncio.Event()
+
+    async def before(agent: str, skip: int) -> None:
+        if agent == "second" and skip:
+            later_page_of_second.set()
+        if (agent, skip) == ("first", 0):
+            with suppress(TimeoutError):  # as long as it takes a client to ask for what it should not ask for
+                await asyncio.wait_for(later_page_of_second.wait(), 0.5)
+            early.append(later_page_of_second.is_set())
+
+    with serving(two_lists(asked, before)) as url:
+        pipeline_of(house).run(llama_extract(api_key=KEY, base_url=url))
+    assert early == [False]
+    assert sorted(asked) == PAGES
 
 
 def test_no_page_beyond_a_chunk_is_asked_for_before_it_is_committed(letters: Agent, house: Warehouse) -> None:
