@@ -15,9 +15,9 @@ from dlt.extract import DltSource
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
 from .load.dlt_inside import duckdb_file, load_few_tables_at_once
-from .load.door import DOORS, Door
 from .load.locks import alone
 from .load.report import AgentReport, Progress, Report, Step
+from .load.running_sync import RUNNING_SYNCS, RunningSync
 from .source import llama_extract
 from .tables.contract import RUNS
 
@@ -66,8 +66,8 @@ def sync(
         stack.enter_context(alone(pipeline))
         _start_over(pipeline, source.schema.name)
         _keep_open(pipeline, stack)
-        door = stack.enter_context(_open_door(pipeline))
-        watch = stack.enter_context(_watching(pipeline, door, on_progress))
+        running = stack.enter_context(_announced(pipeline))
+        watch = stack.enter_context(_watching(pipeline, running, on_progress))
         load_few_tables_at_once(pipeline)
         if refresh:
             # First what is known, then the tables: cut off in between, the next load still finds all that is missing.
@@ -83,8 +83,8 @@ def sync(
             info.raise_on_failed_jobs()
             watch.raise_failure()
             load_ids += info.loads_ids
-            if not _goes_on(source, door):
-                return _report(door.syncs[-1].metrics(), load_ids, time.monotonic() - began)
+            if not _goes_on(source, running):
+                return _report(running.extractions[-1].metrics(), load_ids, time.monotonic() - began)
             run_arguments.pop("refresh", None)
 
 
@@ -148,27 +148,27 @@ def _keep_open(pipeline: dlt.Pipeline, stack: ExitStack) -> None:
 
 
 @contextmanager
-def _open_door(pipeline: dlt.Pipeline) -> Iterator[Door]:
+def _announced(pipeline: dlt.Pipeline) -> Iterator[RunningSync]:
     """Lets the source know that it is loaded package after package; ends reading ahead when nothing more is loaded."""
-    door = DOORS[pipeline] = Door()
+    running = RUNNING_SYNCS[pipeline] = RunningSync()
     try:
-        yield door
+        yield running
     finally:
-        del DOORS[pipeline]
-        for one in door.syncs:
+        del RUNNING_SYNCS[pipeline]
+        for one in running.extractions:
             one.close()
 
 
-def _goes_on(source: DltSource, door: Door) -> bool:
+def _goes_on(source: DltSource, running: RunningSync) -> bool:
     """Whether there is more to load after a package; raises LlamaExtractError if nobody will give it."""
     if RUNS not in source.selected_resources:
         return False  # the agents come in one package
-    if not door.syncs:
+    if not running.extractions:
         raise LlamaExtractError("the source did not say whether the load is complete: run again")
-    if door.syncs[-1].closed and not door.syncs[-1].complete:
+    if running.extractions[-1].closed and not running.extractions[-1].complete:
         message = "the load is not complete: a limit, such as add_limit, ended the source before its end"
         raise LlamaExtractError(f"{message}; run again without it")
-    return not door.syncs[-1].complete
+    return not running.extractions[-1].complete
 
 
 def _report(counts: dict[str, Any], load_ids: list[str], seconds: float) -> Report:
@@ -192,8 +192,8 @@ def _report(counts: dict[str, Any], load_ids: list[str], seconds: float) -> Repo
 class _Watch:
     """Tells somebody how far the load has come; what goes wrong in that is raised once the load has noticed."""
 
-    def __init__(self, door: Door, on_progress: Callable[[Progress], object] | None) -> None:
-        self._door = door
+    def __init__(self, running: RunningSync, on_progress: Callable[[Progress], object] | None) -> None:
+        self._running_sync = running
         self._on_progress = on_progress
         self._step: Step = "reading"
         self._failure: BaseException | None = None
@@ -206,8 +206,8 @@ class _Watch:
             self._step = step or self._step
             if self._on_progress is not None:
                 try:
-                    syncs = self._door.syncs
-                    self._on_progress(syncs[-1].progress(self._step) if syncs else Progress(self._step))
+                    extractions = self._running_sync.extractions
+                    self._on_progress(extractions[-1].progress(self._step) if extractions else Progress(self._step))
                 except BaseException as failure:
                     self._failure = failure
                     raise
@@ -227,14 +227,16 @@ class _Watch:
 
 
 @contextmanager
-def _watching(pipeline: dlt.Pipeline, door: Door, on_progress: Callable[[Progress], object] | None) -> Iterator[_Watch]:
-    watch = _Watch(door, on_progress)
+def _watching(
+    pipeline: dlt.Pipeline, running: RunningSync, on_progress: Callable[[Progress], object] | None
+) -> Iterator[_Watch]:
+    watch = _Watch(running, on_progress)
     if on_progress is None:
         yield watch
         return
     given, ended = pipeline.collector, threading.Event()
     thread = threading.Thread(target=watch.tell_until, args=[ended], name="llama-extract progress", daemon=True)
-    pipeline.collector = _Steps(given, watch)
+    pipeline.collector = _StepCollector(given, watch)
     thread.start()
     try:
         yield watch
@@ -244,7 +246,7 @@ def _watching(pipeline: dlt.Pipeline, door: Door, on_progress: Callable[[Progres
         thread.join()
 
 
-class _Steps(Collector):
+class _StepCollector(Collector):
     """Tells of dlt's steps, and passes all on to the pipeline's own collector."""
 
     NAMES: Mapping[str, Step] = dict(zip(("Extract", "Normalize", "Load"), get_args(Step), strict=True))

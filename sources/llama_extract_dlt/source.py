@@ -17,9 +17,9 @@ from dlt.extract import DltResource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
-from .load.door import Extractions
 from .load.extraction import Extraction
 from .load.items import as_items
+from .load.running_sync import Extractions
 from .service.budget import RequestBudget
 from .service.client import LlamaCloudClient
 from .tables.contract import AGENTS, RUNS

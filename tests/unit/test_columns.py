@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from dlt.common.normalizers.naming.snake_case import NamingConvention
 
-from llama_extract_dlt.tables.columns import Names, Segment, Table, fit
+from llama_extract_dlt.tables.columns import Names, Segment, Table, cast
 from llama_extract_dlt.tables.contract import ARROW_TYPES
 from llama_extract_dlt.tables.json_schema import Shape
 from llama_extract_dlt.tables.parse import from_members
@@ -48,7 +48,7 @@ NAMES = Names(NamingConvention())
 )
 def test_a_value_fits_a_type_unchanged_or_not_at_all(kind, value, target, fitted):
     array = pa.array([None, value, None], ARROW_TYPES[kind])
-    values, rest = fit(kind, array, target)
+    values, rest = cast(kind, array, target)
     assert values.to_pylist() == [None, fitted, None]
     assert values.type == ARROW_TYPES.get(target, pa.null())
     assert (rest is None) == (fitted is not None)
@@ -56,7 +56,7 @@ def test_a_value_fits_a_type_unchanged_or_not_at_all(kind, value, target, fitted
 
 
 def test_one_wrong_date_leaves_the_others_dates():
-    values, rest = fit("text", pa.array(["2026-01-28", "2026-02-31", None]), "date")
+    values, rest = cast("text", pa.array(["2026-01-28", "2026-02-31", None]), "date")
     assert values.to_pylist() == [date(2026, 1, 28), None, None]
     assert rest.to_pylist() == [None, "2026-02-31", None]
 

@@ -20,7 +20,7 @@ from llama_extract_dlt.service.records import (
     read_run,
     without_download_url,
 )
-from llama_extract_dlt.tables.batch import take_apart
+from llama_extract_dlt.tables.batch import split_run
 from llama_extract_dlt.tables.build import TableBuilder
 
 URL = "https://bucket.example/f?X-Amz-Signature=c0ffee&n=1"
@@ -129,7 +129,7 @@ def test_runs_as_deep_as_they_may_be_are_read(ask):
     _, read = listed(ask, *deepest)
     assert [item.id for item in read] == ["1", "2", "3"]
     for run in read:
-        take_apart(run)
+        split_run(run)
 
 
 def test_brackets_within_strings_neither_make_a_run_deep_nor_hide_that_it_is(ask):
@@ -253,7 +253,7 @@ def test_a_presigned_url_is_neither_kept_nor_a_change(file):
     )
     assert first.content_hash == second.content_hash
     for run in (first, second):
-        parts = take_apart(run)
+        parts = split_run(run)
         kept = b"".join([bytes(raw) for part in (parts.fields, parts.file or {}) for raw in part.values()])
         assert b"https://" not in kept
         assert "download_url" not in (parts.file or {})
@@ -275,7 +275,7 @@ def test_a_record_that_was_looked_up_brings_no_url_in():
     run.fields["file"] = msgspec.Raw(
         b'{"id": "f", "download\\u005furl": "u", "a": {"b": 1, "download_url": "%b"}}' % URL.encode()
     )
-    assert {name: bytes(raw) for name, raw in take_apart(run).file.items()} == {"id": b'"f"', "a": b'{"b": 1}'}
+    assert {name: bytes(raw) for name, raw in split_run(run).file.items()} == {"id": b'"f"', "a": b'{"b": 1}'}
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,9 @@ from ..tracking.events import Agent, Selection, Tally
 from ..tracking.feed import Batch, Feed, one_ahead
 from ..tracking.lookups import read_agents, select_agents
 from .dlt_inside import check_dataset, check_row_ids, current_load_id, refreshed_tables, running_pipeline
-from .door import DOORS, Door
 from .items import Tables
 from .report import KINDS, Progress, Step
+from .running_sync import RUNNING_SYNCS, RunningSync
 from .warehouse import SqlWarehouse
 
 _logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Extraction:
         """Whether the destination's texts cannot have the character NUL."""
         self._warehouse = SqlWarehouse(None, None)
         self._file_format: Literal["parquet"] | None = None
-        self._door: Door | None = None
+        self._running_sync: RunningSync | None = None
         self._builder: TableBuilder | None = None
         self._load_id = ""
         self._tally = Tally()
@@ -78,7 +78,7 @@ class Extraction:
     @property
     def goes_on(self) -> bool:
         """Whether the next package of the same load continues it."""
-        return self._door is not None and not self.complete and not self.closed
+        return self._running_sync is not None and not self.complete and not self.closed
 
     # ── the warehouse ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -110,7 +110,7 @@ class Extraction:
             agent_tables=state.get("agent_tables", {}),
             data_table=data_table,
             # Rows are appended to a table only if the warehouse has no such one, and nobody else can make it.
-            is_new=lambda table, company: self._door is not None and self._warehouse.is_absent(table, company),
+            is_new=lambda table, company: self._running_sync is not None and self._warehouse.is_absent(table, company),
             suspects=self._warehouse.suspects,
             shared=self._warehouse.shared,
         )
@@ -121,7 +121,7 @@ class Extraction:
         client = pipeline.destination_client(*names)
         check_dataset(pipeline)
         check_row_ids()
-        self._door = DOORS.get(pipeline)
+        self._running_sync = RUNNING_SYNCS.get(pipeline)
         self._no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
         if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
             # In CSV, dlt's choice, an empty text is the same as none. And whichever door makes a table, the column for
@@ -133,8 +133,8 @@ class Extraction:
         if "load_id" in state and not self._warehouse.has_load(state["load_id"]):
             _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")
             state.clear()
-        if self._door is not None:
-            self._door.syncs.append(self)
+        if self._running_sync is not None:
+            self._running_sync.extractions.append(self)
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -150,7 +150,7 @@ class Extraction:
         nobody will ask again, all is committed together.
         """
         if self._batches is None:
-            if self._door is None:
+            if self._running_sync is None:
                 self._selection = replace(self._selection, chunk_size=None)
             self._batches = self._read(dict(state.get("agents", {})), dict(state.get("unfit", {})))
         commit = False
@@ -174,10 +174,12 @@ class Extraction:
 
     def _read(self, states: Mapping[str, Any], told: dict[str, str]) -> Generator[Tables, None, None]:
         with self._connect(self._budget) as client:
-            steps = self._steps(client, states, told)
-            yield from one_ahead(steps, end=client.close)
+            tables = self._tables_of_batches(client, states, told)
+            yield from one_ahead(tables, end=client.close)
 
-    def _steps(self, client: LlamaCloudClient, states: Mapping[str, Any], told: dict[str, str]) -> Iterator[Tables]:
+    def _tables_of_batches(
+        self, client: LlamaCloudClient, states: Mapping[str, Any], told: dict[str, str]
+    ) -> Iterator[Tables]:
         """Yield batches with their tables, in a thread of their own."""
         self._feed = feed = Feed(client, self._selected(client), states, self._warehouse, self._tally, self._now)
         for batch in feed.batches():
@@ -288,19 +290,19 @@ class Extraction:
         """Return how far the extraction has come; from any thread."""
         if self._feed is None:
             return Progress(step, requests=self._budget.requests)
-        reach, sent, rate = self._feed.reach(), self._budget.requests, self._budget.per_minute
+        reading, sent, rate = self._feed.progress(), self._budget.requests, self._budget.per_minute
         if step != "reading":
-            return Progress(step, read=reach.read, requests=sent)
-        pause, left = self._budget.paused(), reach.requests_left
+            return Progress(step, read=reading.read, requests=sent)
+        pause, left = self._budget.paused(), reading.requests_left
         elapsed = (datetime.now(UTC) - self._now).total_seconds()
         each = settings.RATE_WINDOW / rate if rate else elapsed / max(1, sent)
         return Progress(
             step,
-            reach.agent,
-            reach.agent_read,
-            reach.agent_total,
-            reach.read,
-            reach.total,
+            reading.agent,
+            reading.agent_read,
+            reading.agent_total,
+            reading.read,
+            reading.total,
             sent,
             sent + left if left else None,
             each * left + pause if left else None,

@@ -69,12 +69,12 @@ class SqlWarehouse:
             self._client, self._job_client = client.sql_client, client
             self._quote, self._normal = self._client.escape_column_name, schema.naming.normalize_identifier
             self._loads = self._name(schema.loads_table_name)
-            self._take_over(schema, names)
+            self._take_columns_over(schema, names)
             self._schema = schema
 
     # ── tables ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _take_over(self, schema: dlt.Schema, names: Iterable[str]) -> None:
+    def _take_columns_over(self, schema: dlt.Schema, names: Iterable[str]) -> None:
         with self._lock, self._job_client as client:
             _take_over_stored(client, schema, self._hidden)
             states = schema.state_table_name
@@ -168,11 +168,11 @@ class SqlWarehouse:
             loads = f"LEFT JOIN {self._loads} l ON l.{self._column('load_id')} = {load}"
             source = f"{self._name(RUNS)} r {loads} WHERE {status} IS NULL OR {status} <> 0"
             self.suspects.update(self._ids(key, source))
-            for some in _portions(self._overtaken_loads()):
+            for some in _portions(self._loads_ended_out_of_order()):
                 query = f"SELECT {key} FROM {self._name(RUNS)} r WHERE {load} IN ({_marks(some)})"  # noqa: S608
                 self.suspects.update(row[0] for row in self._each(query, some))
 
-    def _overtaken_loads(self) -> list[str]:
+    def _loads_ended_out_of_order(self) -> list[str]:
         """Return the loads that came to their end before one that had begun before them.
 
         That one may have been taken up again: dlt then merges what it finds in the staging tables, the rows of a later

@@ -12,7 +12,7 @@ import msgspec
 
 from .. import errors, settings
 from .failures import Answer
-from .json_text import is_deeper, is_utf8, mend, split_list, split_object, split_page
+from .json_text import is_deeper, is_utf8, replace_lenient, split_list, split_object, split_page
 from .records import NULL, Checked
 from .transport import Param, Transport, TransportOptions
 
@@ -190,10 +190,10 @@ class LlamaCloudClient(Transport):
         if not utf8 and not as_sent:
             text, utf8 = text.decode(errors="replace").encode(), True
         try:
-            body = _tried(form.decoder, text)
+            body = _decoded(form.decoder, text)
             if body is None:
-                text = mend(text)
-                body = _tried(form.decoder, text)
+                text = replace_lenient(text)
+                body = _decoded(form.decoder, text)
             if body is None:
                 return form.split(text), bytes
         except ValueError as exc:
@@ -231,7 +231,7 @@ def _number(raw: msgspec.Raw, otherwise: int) -> int:
     return number if 0 <= number < 10**15 else otherwise
 
 
-def _tried(decoder: msgspec.json.Decoder[_Body], text: bytes) -> _Body | None:
+def _decoded(decoder: msgspec.json.Decoder[_Body], text: bytes) -> _Body | None:
     """Return the decoded text, None if a part of it cannot be decoded. Raises ValueError if it is something else."""
     try:
         return decoder.decode(text)

@@ -125,7 +125,7 @@ _ESCAPE = re.compile(
 )
 
 
-def mend(body: bytes) -> bytes:
+def replace_lenient(body: bytes) -> bytes:
     r"""Replace what lenient JSON writers emit and strict readers refuse, and leave every other byte alone.
 
     Half a surrogate pair (`\ud800`) becomes U+FFFD, NaN and the infinities null; a byte order mark goes.

@@ -140,7 +140,7 @@ class PageRequests:
         if skip + overlap >= (self.total or 0):
             return False
         self._ask(skip, self._size)
-        self._next = skip + self._step(self._size)
+        self._next = skip + self._advance(self._size)
         return True
 
     def drop(self) -> None:
@@ -191,7 +191,7 @@ class PageRequests:
             self.drop()
             self._ask(skip, self._limit(skip), tries)
             if follows:
-                self._next = skip + self._step(self._limit(skip))
+                self._next = skip + self._advance(self._limit(skip))
         self._await_page(self.ahead[0].answer)
         request = self.ahead.popleft()
         return request.limit, request.answer.result()
@@ -221,7 +221,7 @@ class PageRequests:
         if self._next is None:
             self._next = skip + max(1, count - self.overlap(count))
 
-    def _step(self, limit: int) -> int:
+    def _advance(self, limit: int) -> int:
         """Return how far a page of so many items reaches, up to where the next one begins."""
         size = min(limit, self._served)
         return max(1, size - self.overlap(size))

@@ -197,34 +197,38 @@ class Transport:
         size = min(self._max_answer_bytes, most_bytes or self._max_answer_bytes)
         waited = 0.0
         for tries in itertools.count(1):
-            failure = self._try(path, url, size)
-            if isinstance(failure, Answer):
-                return failure
-            left = self._max_wait - waited
-            most = failure.tries if most_tries is None else min(failure.tries, most_tries)
-            if tries >= most or left <= 0:
-                after = f"; gave up after {tries} tries and {waited:.0f} s of waiting" if tries > 1 else ""
-                raise self.failures.error(path, failure, after)
-            if failure.asked and failure.asked > left:
-                rest = f"{left:.0f} s left of max_wait ({self._max_wait:.0f} s)"
-                after = f"; it asked to wait {failure.asked:.0f} s, more than the {rest}"
-                raise self.failures.error(path, failure, after)
-            highest = min(settings.BACKOFF_MAX, settings.BACKOFF_FIRST * 2.0 ** min(tries - 1, 32))
-            # The tries of a request that meets the rate limit must together outlast the minute that the
-            # service counts by, so there chance takes no more than half.
-            lowest = highest / 2 if failure.status == 429 else 0.0
-            wait = min(max(failure.asked or 0.0, random.uniform(lowest, highest)), left)
-            waited += wait
-            level = logging.WARNING if wait >= settings.LONG_WAIT else logging.INFO
-            _logger.log(level, "%s; try %d of %d in %.1f s", failure.message, tries + 1, most, wait)
-            if failure.status == 429 or failure.asked:
-                # The limit is the organisation's: whoever else asked now would only use up its tries.
-                self.budget.pause(wait)
-            else:
-                self._sleep(wait)
+            outcome = self._send_once(path, url, size)
+            if isinstance(outcome, Answer):
+                return outcome
+            most = outcome.tries if most_tries is None else min(outcome.tries, most_tries)
+            waited += self._wait_to_retry(path, outcome, tries, most, waited)
         raise AssertionError("unreachable")
 
-    def _try(self, path: str, url: httpx.URL, size: int) -> Answer | Failure:
+    def _wait_to_retry(self, path: str, failure: Failure, tries: int, most: int, waited: float) -> float:
+        """Wait before another try, and return the seconds; raise the failure's error if there is to be none."""
+        left = self._max_wait - waited
+        if tries >= most or left <= 0:
+            after = f"; gave up after {tries} tries and {waited:.0f} s of waiting" if tries > 1 else ""
+            raise self.failures.error(path, failure, after)
+        if failure.asked and failure.asked > left:
+            rest = f"{left:.0f} s left of max_wait ({self._max_wait:.0f} s)"
+            after = f"; it asked to wait {failure.asked:.0f} s, more than the {rest}"
+            raise self.failures.error(path, failure, after)
+        highest = min(settings.BACKOFF_MAX, settings.BACKOFF_FIRST * 2.0 ** min(tries - 1, 32))
+        # The tries of a request that meets the rate limit must together outlast the minute that the
+        # service counts by, so there chance takes no more than half.
+        lowest = highest / 2 if failure.status == 429 else 0.0
+        wait = min(max(failure.asked or 0.0, random.uniform(lowest, highest)), left)
+        level = logging.WARNING if wait >= settings.LONG_WAIT else logging.INFO
+        _logger.log(level, "%s; try %d of %d in %.1f s", failure.message, tries + 1, most, wait)
+        if failure.status == 429 or failure.asked:
+            # The limit is the organisation's: whoever else asked now would only use up its tries.
+            self.budget.pause(wait)
+        else:
+            self._sleep(wait)
+        return wait
+
+    def _send_once(self, path: str, url: httpx.URL, size: int) -> Answer | Failure:
         """Send the request once, following redirects within the host."""
         status = None
         for _ in range(settings.MAX_REDIRECTS + 1):

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from ..service.records import NULL, Fields, Run, read_fields, without_download_url
 from . import json_schema
-from .columns import Segment, Table, below, walk
+from .columns import Segment, Table, child_path, walk
 from .contract import AGENTS, RUNS, LoadTable
 from .field_metadata import Places, concat_metadata, field_metadata
 from .json_schema import Shape
@@ -58,7 +58,7 @@ class BatchTables:
         if runs:
             self._run_ids = pa.array([run.id for run in runs], pa.string())
             self._rows = _Rows(np.arange(len(runs)), run_keys([run.id for run in runs]), self._run_ids)
-            parts = [take_apart(run) for run in runs]
+            parts = [split_run(run) for run in runs]
             schemas = [self._schema(bytes(part.data_schema)) for part in parts]
             self._add_objects("config", [part.config for part in parts], json_schema.CONFIG)
             self._add_objects("file", [part.file for part in parts], json_schema.FILE)
@@ -176,7 +176,7 @@ class BatchTables:
         for inner, member, its_shape in walk(node.elements.node, shape):
             if "double" in member.scalars and types.get(self._names.column(inner), its_shape.data_type) == "text":
                 return True
-            if self._loses_digits(below(path, inner), its_shape.element(), member):
+            if self._loses_digits(child_path(path, inner), its_shape.element(), member):
                 return True
         return False
 
@@ -225,7 +225,7 @@ class BatchTables:
         table.segments.append(segment)
         self._row_keys.append(rows.keys.high)
         for inner, lists, its_shape in self._add_columns(segment, node, shape):
-            self._add_list(below(path, inner), rows, inner, lists, its_shape.element())
+            self._add_list(child_path(path, inner), rows, inner, lists, its_shape.element())
 
     def _add_columns(
         self, segment: Segment, node: Node, shape: Shape, path: tuple[str, ...] = ()
@@ -302,7 +302,7 @@ class Parts:
     field_metadata: msgspec.Raw
 
 
-def take_apart(run: Run) -> Parts:
+def split_run(run: Run) -> Parts:
     """The parts of a run, which stays as it is."""
     fields = {name: raw for name, raw in run.fields.items() if name != "id"}
     if "file" in fields:  # it may have been looked up

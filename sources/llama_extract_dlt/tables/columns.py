@@ -74,7 +74,7 @@ def walk(node: Node, shape: Shape, path: tuple[str, ...] = ()) -> Iterator[tuple
         yield from walk(member, shape.member(key), (*path, key))
 
 
-def below(table: tuple[str, ...], path: tuple[str, ...]) -> tuple[str, ...]:
+def child_path(table: tuple[str, ...], path: tuple[str, ...]) -> tuple[str, ...]:
     """The path of the table for the lists at `path` under the rows of a table."""
     return (*table, *(path or ("list",)))
 
@@ -168,7 +168,7 @@ class Table:
         todo = deque((values.column, values.kind, values.array) for values in segment.values)
         while todo:
             column, kind, array = todo.popleft()
-            fitted, rest = fit(kind, array, self.types.setdefault(column, kind))
+            fitted, rest = cast(kind, array, self.types.setdefault(column, kind))
             if rest is not None:
                 todo.append((self._names.beside(column, f"v_{kind}"), kind, rest))
             if column in placed:
@@ -203,7 +203,7 @@ _TIME = r"^\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?$"
 _TIMESTAMP = r"^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?([Zz]|[+-]\d{2}(:?\d{2})?)?$"
 
 
-def fit(kind: str, array: pa.Array, target: str) -> tuple[pa.Array, pa.Array | None]:
+def cast(kind: str, array: pa.Array, target: str) -> tuple[pa.Array, pa.Array | None]:
     """Values of the dlt type `kind` as far as a column of the dlt type `target` holds them without changing them.
 
     Returns an array of the column's type, null where a value does not fit, and one of the values that do not, null

@@ -148,18 +148,18 @@ def is_in_flight(run: Run, now: datetime) -> bool:
     return changed is not None and now - changed < timedelta(days=settings.UNKNOWN_STATUS_DAYS)
 
 
-def reading_of(state: AgentState, selection: Selection, now: datetime) -> Reading:
+def reading_mode(state: AgentState, selection: Selection, now: datetime) -> Reading:
     """Return how an agent's list is read: by a window, the rest of an unfinished reading, a scan, or a look."""
     if selection.windowed:
         return "window"
-    if state.rest is not None and not selection.full_scan and not moves(state, selection):
+    if state.rest is not None and not selection.full_scan and not changes_tables(state, selection):
         return "rest"
     last, days = state.full_scan_at, selection.full_scan_every
     # A time to come is that of a clock that was wrong.
     due = last is None or last > now or bool(days and now - last >= timedelta(days=days))
-    return "scan" if selection.full_scan or moves(state, selection) or due else "look"
+    return "scan" if selection.full_scan or changes_tables(state, selection) or due else "look"
 
 
-def moves(state: AgentState, selection: Selection) -> bool:
+def changes_tables(state: AgentState, selection: Selection) -> bool:
     """Return whether the runs are in the warehouse in other tables than they should be."""
     return state != AgentState() and state.data_tables != selection.data_tables

@@ -14,7 +14,7 @@ from ..service.client import RunPage
 from ..service.pages import Item, Page, PageRequests
 from ..service.records import Rejected, Run
 from ..service.run_list import RunList, item_key
-from .agent_state import AgentState, ResumePoint, horizon_of, moves, reading_of
+from .agent_state import AgentState, ResumePoint, changes_tables, horizon_of, reading_mode
 from .events import Agent, Checkpoint, Context, Event, Found, Gone
 from .look import Look, Order
 from .lookups import Confirmed, describe_failures, fetch_run, read_item
@@ -29,7 +29,7 @@ class AgentSync:
         state: what is known of the agent's runs; what it is in the end is what to remember.
         requests: those for the agent's run list.
         scanned: whether the whole list was read.
-        gone: runs that the list left out: `settle` finds out whether they are deleted.
+        gone: runs that the list left out: `confirm_deletions` finds out whether they are deleted.
     """
 
     def __init__(self, context: Context, agent: Agent, state: AgentState) -> None:
@@ -50,7 +50,7 @@ class AgentSync:
             read=self._item,
             await_page=context.await_page,
             on_request=lambda: context.tally.count(agent.id, "requests"),
-            whole=reading_of(state, context.selection, context.now) in ("scan", "window"),
+            whole=reading_mode(state, context.selection, context.now) in ("scan", "window"),
         )
 
     def read(self) -> Iterator[Event]:
@@ -69,11 +69,11 @@ class AgentSync:
             self._context.tally.set_aside(self.agent.id, str(error))
 
     def _read(self, first: RunPage | LlamaExtractError) -> Iterator[Event]:
-        reading = reading_of(self.state, self._context.selection, self._context.now)
+        reading = reading_mode(self.state, self._context.selection, self._context.now)
         if reading == "window":
             yield from self._window()
             return
-        if moves(self.state, self._context.selection):
+        if changes_tables(self.state, self._context.selection):
             # Part of the runs will be in other tables: until all are, whatever is set then counts as another setting.
             yield self._checkpoint(msgspec.structs.replace(self.state, data_tables=""))
         if (resume := self.state.rest) is not None and reading == "rest":
@@ -82,7 +82,7 @@ class AgentSync:
             yield from self._scan(resume) if resume.until is None else self._look(resume)
             if self._gave_up:
                 return
-            reading = reading_of(self.state, self._context.selection, self._context.now)
+            reading = reading_mode(self.state, self._context.selection, self._context.now)
             self.requests.reuse(first)
         if self._trusted and reading == "look":
             yield from self._look(None)
@@ -188,7 +188,7 @@ class AgentSync:
         self.requests.whole = True
         run_list, order = RunList(self.requests), Order()
         waiting = dict.fromkeys(old.in_flight)
-        resumable = resume is not None or old.full_scan_at is None or moves(old, selection)
+        resumable = resume is not None or old.full_scan_at is None or changes_tables(old, selection)
         begun = resume is not None
         for page, items in self._pages(run_list, resume):
             if not begun:
@@ -219,7 +219,7 @@ class AgentSync:
                 new.in_flight[run_id] = old.in_flight[run_id]
         yield self._remember(new)
 
-    def settle(self) -> Iterator[Event]:
+    def confirm_deletions(self) -> Iterator[Event]:
         """Delete what the list left out, as far as it is gone when it is asked for by its ID.
 
         It belongs to the end of a sync, when the runs that have moved to other agents have been read.

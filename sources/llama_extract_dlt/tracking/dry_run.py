@@ -12,7 +12,7 @@ from ..errors import LlamaExtractError, is_fatal
 from ..service.client import LlamaCloudClient, RunPage
 from ..service.pages import Page
 from ..service.records import Run
-from .agent_state import AgentState, reading_of
+from .agent_state import AgentState, reading_mode
 from .events import Agent, Selection
 from .look import Look
 from .lookups import file_to_look_up, read_item
@@ -58,7 +58,7 @@ def _of_agent(agent: Agent, state: AgentState, selection: Selection, now: dateti
     step = max(1, len(items) - settings.PAGE_OVERLAP)
     pages = math.ceil(max(0, total - len(items)) / step)
     files = {file_id for item in items if isinstance(item, Run) and (file_id := file_to_look_up(item))}
-    reading = reading_of(state, selection, now)
+    reading = reading_mode(state, selection, now)
     if reading == "look":
         look = Look(state, None, now)
         page = Page(items, 0, total if first.total >= 0 else None, selection.page_size, last=total <= len(items))

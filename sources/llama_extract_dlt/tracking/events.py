@@ -193,7 +193,7 @@ class Context:
     await_page: Callable[[Future[RunPage]], object]
 
 
-class Reach(NamedTuple):
+class ReadingProgress(NamedTuple):
     """How far the reading of agents' lists has come; totals are None where the service has not told them.
 
     `requests_left` are those for the pages that are certain to be read.

@@ -23,7 +23,7 @@ from ..service.client import LlamaCloudClient, RunPage
 from ..service.records import Rejected, Run
 from .agent_state import AgentState
 from .agent_sync import AgentSync
-from .events import Checkpoint, Context, Emitted, Event, Found, Gone, Orphan, Reach, Selection, Tally
+from .events import Checkpoint, Context, Emitted, Event, Found, Gone, Orphan, ReadingProgress, Selection, Tally
 from .lookups import Confirmed, asked_for, describe_failures, file_records, file_to_look_up, read_item
 from .verdict import by_index, without_file
 from .warehouse_index import Warehouse
@@ -142,7 +142,7 @@ class Feed:
             if not page.done():
                 self.read_ahead()
 
-    def reach(self) -> Reach:
+    def progress(self) -> ReadingProgress:
         """Return how far the reading has come; from any thread."""
         left, read = list(self._agents), self._tally.read
         done, total, requests = sum(read.values()), sum(read.values()), 0
@@ -154,10 +154,12 @@ class Feed:
             step = max(1, agent.requests.page_size - settings.PAGE_OVERLAP)
             requests += math.ceil(rest / step) if agent.requests.begun else 1
         if not left:
-            return Reach("", 0, None, done, done, 0)
+            return ReadingProgress("", 0, None, done, done, 0)
         first = left[0]
         agent_total = first.requests.total if first.requests.whole else None
-        return Reach(first.agent.name, read[first.agent.id], agent_total, done, total if known else None, requests)
+        return ReadingProgress(
+            first.agent.name, read[first.agent.id], agent_total, done, total if known else None, requests
+        )
 
     # ── what is found ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -165,16 +167,16 @@ class Feed:
         selection = self._selection
         yield from self._by_id(self._client.get_run, selection.run_ids or (), "run")
         yield from self._by_id(self._client.get_run_by_job, selection.job_ids or (), "job")
-        unsettled = []
+        unconfirmed = []
         while self._agents:
             agent = self._agents[0]
             yield from agent.read()
             self._agents.popleft()
             self._scanned |= agent.scanned
             if agent.gone:
-                unsettled.append(agent)
-        for agent in unsettled:
-            yield from agent.settle()
+                unconfirmed.append(agent)
+        for agent in unconfirmed:
+            yield from agent.confirm_deletions()
         if selection.whole_project and self._scanned and selection.deleted_runs != "ignore":
             yield from self._vanished()
         if self._scanned:
@@ -310,35 +312,35 @@ class Feed:
         return batch
 
 
-class _Step(Protocol):
+class _CommitPoint(Protocol):
     @property
     def commit(self) -> bool: ...
 
 
-_S = TypeVar("_S", bound=_Step)
+_C = TypeVar("_C", bound=_CommitPoint)
 
 
-def one_ahead(steps: Iterator[_S], end: Callable[[], object]) -> Generator[_S, None, None]:
-    """Yield steps, each made in a thread while the one before is used; after one to commit, only when it is asked for.
+def one_ahead(batches: Iterator[_C], end: Callable[[], object]) -> Generator[_C, None, None]:
+    """Yield batches, each made in a thread while the one before is used; after one to commit, only when asked for more.
 
-    `end` is called before the thread is waited for: it must make a step that is under way fail.
+    `end` is called before the thread is waited for: it must make a batch that is under way fail.
     """
     with ThreadPoolExecutor(1, "llama-extract-read") as reader:
         try:
-            ahead = reader.submit(next, steps, None)
-            while (step := _result(ahead)) is not None:
-                commit = step.commit
+            ahead = reader.submit(next, batches, None)
+            while (batch := _result(ahead)) is not None:
+                commit = batch.commit
                 if not commit:
-                    ahead = reader.submit(next, steps, None)
-                yield step
-                del step
+                    ahead = reader.submit(next, batches, None)
+                yield batch
+                del batch
                 if commit:
-                    ahead = reader.submit(next, steps, None)
+                    ahead = reader.submit(next, batches, None)
         finally:
             end()
 
 
-def _result(answer: Future[_S | None]) -> _S | None:
+def _result(answer: Future[_C | None]) -> _C | None:
     while True:
         try:
             return answer.result(timeout=0.5)

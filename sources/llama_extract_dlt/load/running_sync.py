@@ -16,17 +16,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Door:
-    """How a pipeline is being loaded by `sync`: alone, package after package. A plain `pipeline.run` has none.
+class RunningSync:
+    """A pipeline that `sync` is loading, package after package; `extractions` are those that the packages began."""
 
-    `syncs` are the extractions that its packages have begun.
-    """
-
-    syncs: list[Extraction] = field(default_factory=list)
+    extractions: list[Extraction] = field(default_factory=list)
 
 
-DOORS: WeakKeyDictionary[dlt.Pipeline, Door] = WeakKeyDictionary()
-"""The doors that are open, by their pipelines."""
+RUNNING_SYNCS: WeakKeyDictionary[dlt.Pipeline, RunningSync] = WeakKeyDictionary()
+"""By their pipelines. One that a plain `pipeline.run` loads has none."""
 
 
 class Extractions:
