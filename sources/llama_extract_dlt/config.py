@@ -156,6 +156,7 @@ SETTINGS: dict[str, Setting] = {
     "since": Setting(None, _time("since"), "since must be a time, such as 2026-01-31 or 2026-01-31T08:00:00Z"),
     "until": Setting(None, _time("until"), "until must be a time, such as 2026-01-31 or 2026-01-31T08:00:00Z"),
     "full_scan": Setting(False, _flag, "full_scan must be true or false"),
+    "rewrite": Setting(False, _flag, "rewrite must be true or false"),
     "full_scan_every": Setting(
         settings.FULL_SCAN_EVERY, _days, "full_scan_every must be 0 (never) or more days, up to a million"
     ),

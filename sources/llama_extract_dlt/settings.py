@@ -107,6 +107,13 @@ LARGE_RUN = 512 * 1024
 """A run of more bytes counts four times in `CHUNK_BYTES`: its values are large, too, and DuckDB works on 2,048 rows
 at once, however large they are."""
 
+DECLARED_COLUMNS = 1000
+"""Columns of an agent's schema that are there before their first value; schemas that were generated may have many more.
+PostgreSQL has room for 1,600 in a table, and every load writes all columns of the tables that it touches."""
+
+ASKED_TOGETHER = 200
+"""Runs read by ID that are looked up in the warehouse at once."""
+
 MAX_TABLE_NAME = 200
 """Bytes of a table's name: files are named after it, which may have 255 with what dlt adds. A run whose data would need
 a longer one is set aside."""

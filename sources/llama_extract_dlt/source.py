@@ -40,6 +40,7 @@ def llama_extract(
     since: str | datetime | None = None,
     until: str | datetime | None = None,
     full_scan: bool | None = None,
+    rewrite: bool | None = None,
     full_scan_every: float | None = None,
     deleted_runs: Literal["flag", "remove", "ignore"] = _NOT_GIVEN,
     api_key: str | None = None,
@@ -77,6 +78,8 @@ def llama_extract(
         until: only runs with an `updated_at` before then; see `since`.
         full_scan: read all runs of the agents, load those that differ, and find those that were deleted. False when
             not set; cannot go with `since` and `until`.
+        rewrite: write every run that is read again, changed or not; of agents, all that lie in the window if there is
+            one. Nothing is dropped, and deleted runs stay as they are. False when not set.
         full_scan_every: days after which a load is a full scan by itself, up to a million; 0 for never. 7 when not set.
         deleted_runs: what becomes of runs that were deleted at the service: `flag`, the default, sets `_deleted_at`,
             `remove` takes their rows out of all tables, `ignore` does nothing.
@@ -118,6 +121,7 @@ def llama_extract(
         since=chosen["since"],
         until=chosen["until"],
         full_scan=chosen["full_scan"],
+        rewrite=chosen["rewrite"],
         full_scan_every=chosen["full_scan_every"],
         deleted_runs=chosen["deleted_runs"],
         data_tables=chosen["data_tables"],

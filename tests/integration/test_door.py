@@ -49,7 +49,7 @@ def test_a_report_says_what_is_in_the_warehouse(cloud: Emulator, house: Warehous
     no_run = str(uuid.uuid4())
     report = sync(house.pipeline, **account(cloud), agents=[agent["name"]], run_ids=[no_run])
     assert (report.new, report.updated, report.unchanged, report.deleted) == (len(cloud.runs(agent["id"])), 0, 0, 0)
-    assert report.tables == {table: len(house.rows(table)) for table in house.tables()}
+    assert report.tables == {table: rows for table in house.tables() if (rows := len(house.rows(table)))}
     assert [(load_id,) for load_id in report.load_ids] == house.sql("select load_id from _dlt_loads order by load_id")
     assert report.requests == len(cloud.requests)
     assert (report.complete, report.missing, report.rejected, report.unreadable) == (False, (no_run,), 0, {})

@@ -51,6 +51,16 @@ def assert_true(house: Warehouse, roots: dict[str, str] | None = None) -> None:
                 loaded[run_id]["data"] = data
     wrong = [line for key, one in truth.items() for line in differences(expected_run(one), loaded[key], key)]
     assert wrong == []
+    assert_names(house)
+
+
+def assert_names(house: Warehouse) -> None:
+    """Each run has the name of its agent and of its file, as they are now."""
+    agents = {agent["id"]: agent["name"] for agent in house.cloud.agents()}
+    files = {row["_run_id"]: row["name"] for row in house.rows("extraction_runs__file")}
+    for row in house.rows("extraction_runs"):
+        assert row["file_name"] == files.get(row["id"])
+        assert row["extraction_agent_id"] not in agents or row["agent_name"] == agents[row["extraction_agent_id"]]
 
 
 def honest(house: Warehouse, roots: dict[str, str] | None = None, **arguments: Any) -> None:

@@ -267,7 +267,8 @@ def parse_json(text: str | None) -> Any:
 # ── runs as a whole ───────────────────────────────────────────────────────────────────────────────────────────────
 
 METADATA = "extraction_runs__field_metadata"
-TECHNICAL = {"data_schema_hash", "_content_hash", "_child_rows", "_dlt_load_id", "_deleted_at", "_deleted"}
+TECHNICAL = {"agent_name", "file_name", "data_schema_hash", "_content_hash", "_child_rows", "_dlt_load_id"}
+TECHNICAL |= {"_deleted_at", "_deleted"}
 
 
 def loaded_runs(warehouse: Warehouse) -> dict[str, Row]:
@@ -312,7 +313,8 @@ def expected_run(run: Row) -> Row:
         "run": {name: value for name, value in own.items() if value is not None},
         "data": expected_data(run["data"]),
         "metadata": {
-            ".".join(map(str, path)): values for path, values in expected_metadata(metadata.get("field_metadata"))
+            ".".join(map(str, path)): values | with_text(run["data"], path)
+            for path, values in expected_metadata(metadata.get("field_metadata"))
         },
     }
     for part in ("config", "file"):
@@ -321,7 +323,21 @@ def expected_run(run: Row) -> Row:
     return expected
 
 
-_FIELD = {"field_path", "field_name", "data_row_id"}
+def with_text(data: Any, path: tuple[str | int, ...]) -> Row:
+    """`data_value` for the place of the data at `path`, if a scalar is there."""
+    if isinstance(data, dict) and path and isinstance(path[0], int):
+        data = [data]
+    for step in path:
+        if isinstance(data, dict):
+            data = data.get(step)
+        else:
+            data = data[step] if isinstance(data, list) and isinstance(step, int) and step < len(data) else None
+    if data is None or isinstance(data, dict | list):
+        return {}
+    return {"data_value": data if isinstance(data, str) else json.dumps(data)}
+
+
+_FIELD = {"field_path", "field_name", "data_row_id", "data_table", "data_column"}
 
 
 def _values(row: Row) -> Row:

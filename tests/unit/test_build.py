@@ -174,6 +174,6 @@ def test_a_schema_is_given_once_and_after_a_failure_again():
 
 
 def test_a_reject_is_one_row_a_text():
-    assert rejected_table([]) is None
+    assert rejected_table([]).rows == 0
     table = rejected_table([Rejected(b"x", "first", "1"), Rejected(b"x", "second", "2"), Rejected(b"\xff", "odd", "3")])
     assert [(row["raw"], row["reason"]) for row in table.data.to_pylist()] == [("x", "second"), ("\ufffd", "odd")]

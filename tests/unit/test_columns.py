@@ -11,8 +11,8 @@ from dlt.common.normalizers.naming.snake_case import NamingConvention
 
 from llama_extract_dlt.tables.columns import Names, Segment, Table, cast
 from llama_extract_dlt.tables.contract import ARROW_TYPES
-from llama_extract_dlt.tables.json_schema import Shape
 from llama_extract_dlt.tables.parse import from_members
+from llama_extract_dlt.tables.schemas.json_schema import Shape
 
 NAMES = Names(NamingConvention())
 

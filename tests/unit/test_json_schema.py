@@ -2,7 +2,7 @@
 
 import pytest
 
-from llama_extract_dlt.tables.json_schema import Shape, schema_hash
+from llama_extract_dlt.tables.schemas.json_schema import Shape, schema_hash
 
 
 @pytest.mark.parametrize(

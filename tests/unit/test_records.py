@@ -20,8 +20,8 @@ from llama_extract_dlt.service.records import (
     read_run,
     without_download_url,
 )
-from llama_extract_dlt.tables.batch import split_run
 from llama_extract_dlt.tables.build import TableBuilder
+from llama_extract_dlt.tables.run_parts import split_run
 
 URL = "https://bucket.example/f?X-Amz-Signature=c0ffee&n=1"
 

@@ -62,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
 
 def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """The source's arguments that the command line has; the rest comes from dlt's configuration."""
-    given: dict[str, Any] = {"since": options.since, "until": options.until, "full_scan": options.full_scan or None}
+    given: dict[str, Any] = {"since": options.since, "until": options.until}
+    given |= {"full_scan": options.full_scan or None, "rewrite": options.rewrite or None}
     if options.agent or options.run_id or options.job_id:
         # What is chosen here replaces what is configured, all three together.
         chosen = {"agents": options.agent, "run_ids": options.run_id, "job_ids": options.job_id}

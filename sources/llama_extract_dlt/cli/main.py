@@ -99,6 +99,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     what.add_argument("--since", metavar="TIME", help="only runs updated from then on, as 2026-01-31 or with a time")
     what.add_argument("--until", metavar="TIME", help="only runs updated before then")
     how = parser.add_argument_group("how")
+    how.add_argument("--rewrite", action="store_true", help="write all runs again, changed or not; drops nothing")
     how.add_argument("--full-scan", action="store_true", help="compare all runs; finds edits of old runs and deletions")
     how.add_argument("--refresh", action="store_true", help="drop all tables and what is known, and load anew")
     how.add_argument("--chunk-size", type=int, metavar="N", help=f"runs to commit at a time (default: {CHUNK_SIZE})")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any, Literal
 
 import dlt
 
 from .. import settings
+from ..errors import LlamaExtractError, is_fatal
 from ..service.budget import RequestBudget
 from ..service.client import LlamaCloudClient
 from ..tables.build import TableBuilder, rejected_table, without_nul
@@ -23,7 +25,7 @@ from ..tables.parse import give_back_memory
 from ..tracking.dry_run import AgentPlan, plan
 from ..tracking.events import Agent, Selection, Tally
 from ..tracking.feed import Batch, Feed, one_ahead
-from ..tracking.lookups import read_agents, select_agents
+from .agent_list import AgentList
 from .dlt_inside import check_dataset, check_row_ids, current_load_id, refreshed_tables, running_pipeline
 from .items import Tables
 from .report import KINDS, Progress, Step
@@ -60,7 +62,6 @@ class Extraction:
         self._selection = selection
         self._connect = connect
         self._budget = budget
-        self._wanted = wanted
         self._no_nul = False
         """Whether the destination's texts cannot have the character NUL."""
         self._warehouse = SqlWarehouse(None, None)
@@ -70,8 +71,11 @@ class Extraction:
         self._load_id = ""
         self._tally = Tally()
         self._rows: Counter[str] = Counter()
-        self._agents: list[Agent] | None = None
-        self._listing, self._building = threading.Lock(), threading.Lock()
+        self._agents = AgentList(connect, budget, self._tally, wanted)
+        self._names: dict[str, str] = {}
+        """What agents were called when their names were last seen to be those in the warehouse."""
+        self._gone: set[str] = set()
+        self._building = threading.Lock()
         self._batches: Generator[Tables, None, None] | None = None
         self._feed: Feed | None = None
 
@@ -108,12 +112,15 @@ class Extraction:
             schema.naming,
             {name: table["columns"] for name, table in schema.tables.items()},
             agent_tables=state.get("agent_tables", {}),
+            empty_tables=state.get("empty_tables", ()),
             data_table=data_table,
             # Rows are appended to a table only if the warehouse has no such one, and nobody else can make it.
             is_new=lambda table, company: self._running_sync is not None and self._warehouse.is_absent(table, company),
             suspects=self._warehouse.suspects,
             shared=self._warehouse.shared,
         )
+        if not self._agents.none_asked(self._selection):
+            self._builder.declare_contract()
 
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Ask the pipeline's warehouse; forget what `state` has of a warehouse that is another one."""
@@ -141,7 +148,7 @@ class Extraction:
     def plan(self, states: Mapping[str, Any]) -> Iterator[AgentPlan]:
         """Yield what would be read of each agent, `states` being theirs."""
         with self._connect(self._budget) as client:
-            yield from plan(client, self._selected(client), states, self._now)
+            yield from plan(client, self._agents.selection(self._selection, client), states, self._now)
 
     def batches(self, state: dict[str, Any]) -> Iterator[Iterator[LoadTable]]:
         """Yield the tables of each batch, as much as is to be committed together; asked again, go on from there.
@@ -152,6 +159,7 @@ class Extraction:
         if self._batches is None:
             if self._running_sync is None:
                 self._selection = replace(self._selection, chunk_size=None)
+            self._names = dict(state.get("agent_names", {}))
             self._batches = self._read(dict(state.get("agents", {})), dict(state.get("unfit", {})))
         commit = False
         try:
@@ -181,9 +189,27 @@ class Extraction:
         self, client: LlamaCloudClient, states: Mapping[str, Any], told: dict[str, str]
     ) -> Iterator[Tables]:
         """Yield batches with their tables, in a thread of their own."""
-        self._feed = feed = Feed(client, self._selected(client), states, self._warehouse, self._tally, self._now)
+        selection = self._agents.selection(self._selection, client)
+        self._declare(client, selection.agents)
+        self._feed = feed = Feed(client, selection, states, self._warehouse, self._tally, self._now)
         for batch in feed.batches():
             yield self._tables(batch, told)
+
+    def _declare(self, client: LlamaCloudClient, loaded: Sequence[Agent]) -> None:
+        """Tell the builder of the project's agents, and which of them are loaded."""
+        assert self._builder is not None
+        if self._agents.none_asked(self._selection):
+            return
+        try:
+            agents = self._agents.all(client)
+        except LlamaExtractError as error:
+            if loaded or is_fatal(error):
+                raise
+            agents = []  # runs that were asked for by their ID can do without
+        with self._building:
+            self._builder.declare(
+                {agent.id: (agent.name, agent.raw) for agent in agents}, [agent.id for agent in loaded]
+            )
 
     def _tables(self, batch: Batch, told: dict[str, str]) -> Tables:
         """Make the tables of a batch; `told` has the runs that no tables can be made of and that were reported.
@@ -198,6 +224,7 @@ class Extraction:
             built = self._builder.build(
                 batch.runs, batch.rejected, load_id=self._load_id, removed=removed, moved=batch.moved
             )
+            self._gone.update(gone.run_id for gone in batch.gone)
             flagged = [gone.run_id for gone in batch.gone] if flag else []
             built.tables += self._builder.flagged(self._warehouse.rows(flagged), self._load_id, self._now)
         unfit, new = {run.id: run for run in batch.runs if run.id in built.unfit}, []
@@ -210,16 +237,37 @@ class Extraction:
                 new.append(built.unfit[run_id])
             told[run_id] = run.content_hash
         tables = list(built.tables)
-        if (rejects := rejected_table(new)) is not None:
+        if (rejects := rejected_table(new)).rows:
             tables.insert(0, rejects)
+        names, renamed = self._renamed() if batch.last else ({}, [])
         return Tables(
-            tables,
+            chain(tables, *renamed),
             batch.states,
             {agent: list(names) for agent, names in self._builder.agent_tables.items()},
+            sorted(self._builder.empty_tables),
+            names,
             {run_id: run.content_hash for run_id, run in unfit.items()},
             batch.commit,
             batch.last,
         )
+
+    def _renamed(self) -> tuple[dict[str, str], list[Iterator[LoadTable]]]:
+        """Return the agents' names, and the runs that have a former name, with the new one.
+
+        A run that this sync writes gets it anyhow; where there is one, the name is looked at again by the next sync.
+        """
+        assert self._builder is not None
+        assert self._feed is not None
+        names, tables = {}, []
+        for agent in self._agents.known:
+            former = []
+            if self._names.get(agent.id) != agent.name:
+                former = self._warehouse.runs_named_otherwise(agent.id, agent.name)
+            rest = [run_id for run_id in former if run_id not in self._gone and run_id not in self._feed.emitted]
+            if len(rest) == len(former):
+                names[agent.id] = agent.name
+            tables.append(self._builder.renamed(self._warehouse.rows(rest), agent.name))
+        return names, tables
 
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -228,52 +276,19 @@ class Extraction:
 
         Where it cannot be asked, `state`, which is the resource's, has the hashes of those that were loaded.
         """
-        if self._asks_for_nothing():
+        if self._agents.none_asked(self._selection):
             return
         assert self._builder is not None
-        agents = self._all_agents()
-        agents = agents if self._wanted is None else select_agents(agents, self._wanted)
+        agents = self._agents.wanted()
         loaded = self._warehouse.agent_hashes()
         if loaded is None:
             loaded = state.setdefault("loaded", {})
-        changed = {agent.id: agent for agent in agents if loaded.get(agent.id) != agent.content_hash}
+        again = self._selection.rewrite
+        changed = {agent.id: agent for agent in agents if again or loaded.get(agent.id) != agent.content_hash}
         with self._building:
             tables = self._builder.agent_rows({agent.content_hash: agent.raw for agent in changed.values()})
         yield from map(self.finish, tables)
         loaded.update({agent.id: agent.content_hash for agent in changed.values()})
-
-    def _selected(self, client: LlamaCloudClient) -> Selection:
-        """Return what is to be read, with its agents."""
-        if self._asks_for_nothing():
-            return self._selection
-        by_id = self._selection.run_ids is not None or self._selection.job_ids is not None
-        if self._wanted:
-            return replace(self._selection, agents=select_agents(self._all_agents(client), self._wanted))
-        if self._wanted is None and not by_id:
-            return replace(self._selection, agents=self._all_agents(client), whole_project=True)
-        if self._selection.data_tables == "per_agent":
-            self._all_agents(client)  # for their names
-        return self._selection
-
-    def _asks_for_nothing(self) -> bool:
-        """Return whether only empty lists were given: a queue that is empty today."""
-        asked = (self._wanted, self._selection.run_ids, self._selection.job_ids)
-        return any(ids is not None for ids in asked) and not any(asked)
-
-    def _all_agents(self, client: LlamaCloudClient | None = None) -> list[Agent]:
-        """Return the project's agents; whoever needs them first asks for them, others wait."""
-        with self._listing:
-            if self._agents is None:
-                if client is None:
-                    with self._connect(self._budget) as client:
-                        agents, rejected = read_agents(client)
-                else:
-                    agents, rejected = read_agents(client)
-                for number, item in enumerate(rejected, 1):
-                    self._tally.set_aside(f"{item.position}, broken item {number}", item.reason)
-                self._tally.names.update({agent.id: agent.name for agent in agents})
-                self._agents = agents
-            return self._agents
 
     # ── counting ──────────────────────────────────────────────────────────────────────────────────────────────────
 

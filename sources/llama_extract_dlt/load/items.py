@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from ..tables.contract import RUNS, LoadTable
 class Tables:
     """The tables of a batch, the runs' own last, and what to remember when they are all taken."""
 
-    tables: Sequence[LoadTable]
+    tables: Iterable[LoadTable]
     states: Mapping[str, Any]
     agent_tables: dict[str, list[str]]
+    empty_tables: list[str]
+    agent_names: Mapping[str, str]
     unfit: Mapping[str, str]
     commit: bool
     last: bool
@@ -27,6 +29,10 @@ class Tables:
     def remember(self, state: dict[str, Any], load_id: str) -> None:
         """Put into `state`, which is the resource's, what is in the warehouse with the tables."""
         state["agent_tables"] = self.agent_tables
+        if self.empty_tables:
+            state["empty_tables"] = self.empty_tables
+        if self.agent_names:
+            state["agent_names"] = state.get("agent_names", {}) | self.agent_names
         if self.unfit:
             told = state.setdefault("unfit", {}) | self.unfit
             state["unfit"] = dict(list(told.items())[-settings.REMEMBERED_REJECTS :])
@@ -65,7 +71,7 @@ def as_items(table: LoadTable) -> Iterator[Any]:
         hints["primary_key"] = table.key
     columns: dict[str, TColumnSchema] = {name: {"data_type": "text"} for name in table.json_columns}
     columns |= {name: {"description": text} for name, text in table.descriptions.items()}
-    if table.has_tombstones:
+    if table.has_tombstones and table.replaces:
         columns["_deleted"] = {"hard_delete": True}
     yield _with_hints(table.data, hints, columns)
     if table.json_columns:

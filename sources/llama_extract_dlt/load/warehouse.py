@@ -200,8 +200,8 @@ class SqlWarehouse:
             f"FROM ({' UNION ALL '.join(selects)}) u GROUP BY {run_id})"
         )
 
-    def _ids(self, column: str, source: str) -> Iterator[str]:
-        return (row[0] for row in self._each(f"SELECT {column} FROM {source}"))  # noqa: S608
+    def _ids(self, column: str, source: str, parameters: Sequence[str] = ()) -> Iterator[str]:
+        return (row[0] for row in self._each(f"SELECT {column} FROM {source}", parameters))  # noqa: S608
 
     def runs_of_agent(self, agent_id: str) -> RunIndex:
         """Return the agent's runs."""
@@ -217,11 +217,9 @@ class SqlWarehouse:
         if not self._has(RUNS) or "extraction_agent_id" not in self._runs_columns:
             return {}
         key, agent = self._column("id"), self._column("extraction_agent_id")
-        found: dict[str, str] = {}
-        for some in _portions(ids):
-            query = f"SELECT {key}, {agent} FROM {self._name(RUNS)} WHERE {key} IN ({_marks(some)})"  # noqa: S608
-            found |= {row[0]: row[1] or "" for row in self._each(query, some)}
-        return found
+        query = f"SELECT {key}, {agent} FROM {self._name(RUNS)} WHERE {key}"  # noqa: S608
+        portions = _portions(ids)
+        return {row[0]: row[1] or "" for ids in portions for row in self._each(f"{query} IN ({_marks(ids)})", ids)}
 
     def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
         """Return the agents that have runs here, with their projects; runs found deleted count if asked for."""
@@ -248,6 +246,14 @@ class SqlWarehouse:
         found = sorted(self._each(" UNION ALL ".join(selects)), key=lambda row: int(row[2]))  # the most rows last
         owners = {table: agent for table, agent, _ in found}
         return {agent: roots[table] for table, agent, _ in found if owners[table] == agent}
+
+    def runs_named_otherwise(self, agent_id: str, name: str) -> list[str]:
+        """Return the ids of the agent's runs that have another name for it."""
+        if not self._has(RUNS) or not {"id", "extraction_agent_id", "agent_name"} <= self._runs_columns:
+            return []
+        agent, its_name = self._column("extraction_agent_id"), self._column("agent_name")
+        source = f"{self._name(RUNS)} WHERE {agent} = %s AND {its_name} <> %s"
+        return list(self._ids(self._column("id"), source, [agent_id, name]))
 
     def rows(self, ids: Sequence[str]) -> Iterator[pa.Table]:
         """Yield the rows of these runs as they are in the warehouse."""

@@ -42,11 +42,8 @@ class Run:
     verdict: str = ""
 
     def text(self, name: str) -> str | None:
-        """A member that is text or null, None if it is neither."""
-        try:
-            return _TEXT.decode(self.fields[name]) if name in self.fields else None
-        except msgspec.DecodeError:
-            return None
+        """A member that is text; None if it is anything else."""
+        return text_member(self.fields, name)
 
     def time(self, name: str) -> datetime | None:
         """A member that is a timestamp, in UTC if it does not say where; None if it is anything else."""
@@ -55,6 +52,14 @@ class Run:
             return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
         except (ValueError, OverflowError):
             return None
+
+
+def text_member(fields: Fields, name: str) -> str | None:
+    """A member of a JSON object that is text; None if it is anything else."""
+    try:
+        return _TEXT.decode(fields[name]) if name in fields else None
+    except msgspec.DecodeError:
+        return None
 
 
 def content_hash(fields: Fields) -> str:

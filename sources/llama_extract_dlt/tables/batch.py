@@ -7,7 +7,6 @@ what is found.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -16,15 +15,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ..service.records import NULL, Fields, Run, read_fields, without_download_url
-from . import json_schema
-from .columns import Segment, Table, child_path, walk
-from .contract import AGENTS, RUNS, LoadTable
-from .field_metadata import Places, concat_metadata, field_metadata
-from .json_schema import Shape
-from .memory import DataSchema, Memory, tombstones
+from ..service.records import NULL, Fields, Run, text_member
+from .columns import Segment, Table, child_path, walk_shaped
+from .contract import AGENTS, RUNS, TEXT_TABLES, LoadTable, is_child, key_of
+from .memory import DataSchema, Memory, read_schema, tombstones
+from .metadata.places import Found as FieldMetadata
+from .metadata.places import Places, concat_metadata, field_metadata
+from .metadata.values import DataValues
+from .numbers import quote_numbers
 from .parse import Elements, Node, from_members
 from .row_keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
+from .run_parts import Parts, as_list, split_run
+from .schemas import api
+from .schemas.json_schema import Shape
 
 
 class _Rows(NamedTuple):
@@ -55,31 +58,34 @@ class BatchTables:
         self, runs: Sequence[Run], removed: Sequence[tuple[str, str | None]], moved: Mapping[str, str]
     ) -> list[LoadTable]:
         """The tables of runs, and of what is removed."""
+        self._memory.declare({run.agent_id for run in runs})
         if runs:
             self._run_ids = pa.array([run.id for run in runs], pa.string())
             self._rows = _Rows(np.arange(len(runs)), run_keys([run.id for run in runs]), self._run_ids)
             parts = [split_run(run) for run in runs]
             schemas = [self._schema(bytes(part.data_schema)) for part in parts]
-            self._add_objects("config", [part.config for part in parts], json_schema.CONFIG)
-            self._add_objects("file", [part.file for part in parts], json_schema.FILE)
+            self._add_objects("config", [part.config for part in parts], api.CONFIG)
+            self._add_objects("file", [part.file for part in parts], api.FILE)
             self._add_extracted(runs, parts, schemas)
             self._add_runs(runs, parts, schemas)
             self._add_tombstones(runs, moved)
         for name, ids in self._memory.tables_of_removed(removed):
             key = "id" if name == RUNS else "_run_id"
             self._table(name).segments.append(tombstones(np.arange(len(ids)), ids, key))
-        return self._finished()
+        return self._finished(agents=False)
 
     def build_agents(self, agents: Mapping[str, Fields]) -> list[LoadTable]:
         """The table of agents, whose members are given by their content hash."""
-        members = [{name: raw for name, raw in fields.items() if name != "id"} for fields in agents.values()]
-        hashes = [self._schema(bytes(fields.pop("data_schema", NULL))).hash for fields in members]
-        ids = [msgspec.json.decode(fields["id"], type=str) for fields in agents.values()]
-        keys = {"id": ids, "data_schema_hash": hashes, "_content_hash": list(agents)}
-        segment = Segment(np.arange(len(ids)), {name: pa.array(values, pa.string()) for name, values in keys.items()})
-        self._add_columns(segment, from_members(members), Shape(json_schema.AGENT))
-        self._table(AGENTS).segments.append(segment)
-        return self._finished()
+        if agents:
+            members = [{name: raw for name, raw in fields.items() if name != "id"} for fields in agents.values()]
+            hashes = [self._schema(bytes(fields.pop("data_schema", NULL))).hash for fields in members]
+            ids = [msgspec.json.decode(fields["id"], type=str) for fields in agents.values()]
+            keys = {"id": ids, "data_schema_hash": hashes, "_content_hash": list(agents)}
+            texts = {name: pa.array(values, pa.string()) for name, values in keys.items()}
+            segment = Segment(np.arange(len(ids)), texts)
+            self._add_columns(segment, from_members(members), Shape(api.AGENT))
+            self._table(AGENTS).segments.append(segment)
+        return self._finished(agents=True)
 
     def new_schemas(self) -> dict[str, bytes]:
         """The texts of data schemas that no batch had before, by their hashes."""
@@ -95,6 +101,8 @@ class BatchTables:
         memory = self._memory
         for table in self._tables.values():
             memory.types[table.name], memory.described[table.name] = table.types, table.described
+            if not table.segments and is_child(table.types):
+                memory.empty_tables.add(table.name)
         memory.schemas |= self._schemas
         for agent, name in self._agent_tables:
             if name not in memory.agent_tables.setdefault(agent, []):
@@ -114,12 +122,15 @@ class BatchTables:
             "_dlt_load_id": pa.repeat(self._load_id, len(runs)),
             "data_schema_hash": pa.array([schema.hash for schema in schemas], pa.string()),
             "_child_rows": pa.array(child_rows, pa.int64()),
+            "agent_name": pa.array([self._memory.agent_name(run.agent_id) for run in runs], pa.string()),
+            "file_name": pa.array([text_member(part.file or {}, "name") for part in parts], pa.string()),
         }
         segment = Segment(self._rows.runs, keys)
         metadata = ("extraction_metadata",)
-        self._add_columns(segment, from_members([part.fields for part in parts]), Shape(json_schema.RUN))
+        self._add_columns(segment, from_members([part.fields for part in parts]), Shape(api.RUN))
         self._add_columns(segment, from_members([part.metadata for part in parts]), Shape(None), metadata)
-        self._add_columns(segment, from_members([part.usage for part in parts]), Shape(None), (*metadata, "usage"))
+        usage = from_members([part.usage for part in parts])
+        self._add_columns(segment, usage, Shape(api.USAGE), (*metadata, "usage"))
         self._table(RUNS).segments.append(segment)
 
     def _add_objects(self, part: str, objects: Sequence[Fields | None], schema: Mapping[str, Any]) -> None:
@@ -135,25 +146,31 @@ class BatchTables:
         groups: dict[tuple[str, bytes], list[int]] = {}
         for place, (run, schema) in enumerate(zip(runs, schemas, strict=True)):
             groups.setdefault((run.agent_id, schema.text), []).append(place)
-        metadata: list[tuple[Places, Node]] = []
+        metadata: list[FieldMetadata] = []
         for group, places in groups.items():
             path, shape = self._memory.data_path(group[0]), schemas[places[0]].shape
             shape = shape.element() if shape.is_list else shape
             # No variable has the texts: they are most of the run, and not needed once they are parsed.
             for rows, root in self._parse(
                 ("data", *group),
-                {place: _as_list(bytes(parts[place].data)) for place in places},
+                {place: as_list(bytes(parts[place].data)) for place in places},
                 partial(self._loses_digits, path, shape),
             ):
                 if root.elements is not None:
                     self._add_list(path, rows, ("data",), root.elements, shape)
             trees: dict[bytes, dict[int, bytes]] = {}
             for place in places:
-                tree = bytes(parts[place].field_metadata)
-                trees.setdefault(tree[:1], {})[place] = tree
+                if (tree := bytes(parts[place].field_metadata)) != b"null":
+                    trees.setdefault(tree[:1], {})[place] = tree
+            values = DataValues(self._names, path)
+            quoted = {
+                place: quote_numbers(as_list(bytes(parts[place].data))) for tree in trees.values() for place in tree
+            }
+            for rows, root in self._parse(("values", *group), quoted):
+                values.add(rows.keys, root)
             for form in list(trees):
                 for rows, root in self._parse((form, *group), trees.pop(form)):
-                    metadata += field_metadata(rows.runs, rows.keys, root)
+                    metadata += field_metadata(rows.runs, rows.keys, root, values)
         if metadata:
             self._add_metadata(*concat_metadata(metadata))
 
@@ -173,22 +190,25 @@ class BatchTables:
         if node.elements is None:
             return False
         types = self._memory.types.get(self._names.table(path), {})
-        for inner, member, its_shape in walk(node.elements.node, shape):
+        for inner, member, its_shape in walk_shaped(node.elements.node, shape):
             if "double" in member.scalars and types.get(self._names.column(inner), its_shape.data_type) == "text":
                 return True
             if self._loses_digits(child_path(path, inner), its_shape.element(), member):
                 return True
         return False
 
-    def _add_metadata(self, places: Places, node: Node) -> None:
+    def _add_metadata(self, places: Places, node: Node, data: Mapping[str, pa.Array]) -> None:
         """`extraction_runs__field_metadata`, and below it the citations."""
         there = np.isin(places.data_rows.high, np.concatenate([np.array([], np.uint64), *self._row_keys]))
         more = {
             "field_path": places.path,
             "field_name": places.name,
+            "data_value": data["data_value"],
             "data_row_id": pc.if_else(pa.array(there), encode(places.data_rows), None),
+            "data_table": data["data_table"],
+            "data_column": data["data_column"],
         }
-        rows, shape = _Rows(places.runs, places.keys, encode(places.keys)), Shape(json_schema.FIELD_METADATA)
+        rows, shape = _Rows(places.runs, places.keys, encode(places.keys)), Shape(api.FIELD_METADATA)
         run_ids = self._run_ids.take(pa.array(places.runs))
         self._add_rows((RUNS, "field_metadata"), rows, run_ids, places.position, node, shape, more)
 
@@ -232,7 +252,7 @@ class BatchTables:
     ) -> list[tuple[tuple[str, ...], Elements, Shape]]:
         """Adds the scalars at and under a node to the segment; gives the lists with their paths."""
         lists = []
-        for inner, member, its_shape in walk(node, shape, path):
+        for inner, member, its_shape in walk_shaped(node, shape, path):
             segment.add(self._names.column(inner, segment.keys), member, its_shape)
             if member.elements is not None:
                 lists.append((inner, member.elements, its_shape))
@@ -255,76 +275,34 @@ class BatchTables:
 
     def _table(self, name: str) -> Table:
         if name not in self._tables:
-            types, described = self._memory.types.get(name, {}), self._memory.described.get(name, ())
-            self._tables[name] = Table(name, self._names, types, described)
+            memory = self._memory
+            self._tables[name] = Table(
+                name,
+                self._names,
+                memory.types.get(name, {}),
+                memory.described.get(name, ()),
+                memory.declared.get(name, {}),
+                memory.settled.get(name, {}),
+            )
         return self._tables[name]
 
-    def _finished(self) -> list[LoadTable]:
-        """The tables that have rows."""
+    def _finished(self, *, agents: bool) -> list[LoadTable]:
+        """The tables that have rows or new columns, that of `agents` or the others."""
+        for name in self._memory.declared:
+            if (name == AGENTS) == agents and name not in TEXT_TABLES and self._memory.lacks(name):
+                self._table(name)
         loads = []
         for table in self._tables.values():
             if (finished := table.finish()) is not None:
                 data, descriptions = finished
                 json_columns = [name for name in data.column_names if table.types.get(name) == "json"]
                 replaces = table.name == AGENTS or not self._memory.is_new(table.name, self._tables)
-                key = "id" if table.name in (RUNS, AGENTS) else "_run_id"
-                loads.append(LoadTable(table.name, data, key, json_columns, descriptions, replaces))
+                loads.append(LoadTable(table.name, data, key_of(table.name), json_columns, descriptions, replaces))
         return loads
 
     def _schema(self, text: bytes) -> DataSchema:
         if text in self._memory.schemas:
             return self._memory.schemas[text]
         if text not in self._schemas:
-            schema = msgspec.json.decode(text)
-            key = None if schema is None else json_schema.schema_hash(schema)
-            self._schemas[text] = DataSchema(text, key, Shape(schema))
+            self._schemas[text] = read_schema(text)
         return self._schemas[text]
-
-
-# ── a run ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(slots=True)
-class Parts:
-    """A run taken apart. What is not of the form it should have stays among the `fields` of the run itself.
-
-    `data_schema`, `data` and `field_metadata` are `null` where there is none. All refer to the run's own text.
-    """
-
-    fields: Fields
-    config: Fields | None
-    file: Fields | None
-    metadata: Fields
-    """Members of `extraction_metadata` without `usage` and `field_metadata`."""
-    usage: Fields | None
-    data_schema: msgspec.Raw
-    data: msgspec.Raw
-    field_metadata: msgspec.Raw
-
-
-def split_run(run: Run) -> Parts:
-    """The parts of a run, which stays as it is."""
-    fields = {name: raw for name, raw in run.fields.items() if name != "id"}
-    if "file" in fields:  # it may have been looked up
-        fields["file"] = msgspec.Raw(without_download_url(bytes(fields["file"])))
-    data_schema, data = fields.pop("data_schema", NULL), fields.pop("data", NULL)
-    config, file, metadata = (_pop_object(fields, name) for name in ("config", "file", "extraction_metadata"))
-    if file is not None:
-        file.pop("download_url", None)  # however it was written
-    metadata = metadata or {}
-    field_metadata = metadata.pop("field_metadata", NULL)
-    usage = _pop_object(metadata, "usage")
-    return Parts(fields, config, file, metadata, usage, data_schema, data, field_metadata)
-
-
-def _pop_object(fields: Fields, name: str) -> Fields | None:
-    """The members of a member that is an object, which is taken out; None if it is not one."""
-    members = read_fields(fields.get(name))
-    if members is not None:
-        del fields[name]
-    return members
-
-
-def _as_list(text: bytes) -> bytes:
-    """One object is read as a list of one, so that all data have one form."""
-    return text if text.startswith(b"[") or text == b"null" else b"[" + text + b"]"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dlt.common.normalizers.naming import NamingConvention
 
-from ..service.records import Rejected, Run, read_fields
+from ..service.records import NULL, Rejected, Run, read_fields
 from .batch import BatchTables
-from .contract import REJECTED, RUNS, SCHEMAS, LoadTable
-from .memory import Memory
+from .contract import REJECTED, RUNS, SCHEMAS, TEXT_TABLES, LoadTable, key_of
+from .memory import KnownAgent, Memory
 from .row_keys import encode, run_keys
 
 
@@ -34,11 +34,13 @@ class TableBuilder:
     Attributes:
         agent_tables: the child tables in which each agent's runs have rows by now, to be kept between loads. Under no
             agent's id, the empty text, are those of which that is not known.
+        empty_tables: child tables that were made because an agent's schema declares them, likewise.
 
     Args:
         naming: how names are normalized.
         known: dlt's columns by the name of their table, as they are when the sync begins.
         agent_tables: what the attribute was at the end of the last load.
+        empty_tables: what that attribute was.
         data_table: gives the table for the data of an agent's runs, by the agent's id; None where all share one.
         is_new: whether a table has no rows that could be replaced: the warehouse was asked, has no such table, and
             nobody else can be loading. It is also given the tables that will be asked about next: one query does.
@@ -52,13 +54,32 @@ class TableBuilder:
         known: Mapping[str, Mapping[str, Mapping[str, Any]]],
         *,
         agent_tables: Mapping[str, Sequence[str]] = {},
+        empty_tables: Collection[str] = (),
         data_table: Callable[[str], str] | None = None,
         is_new: Callable[[str, Iterable[str]], bool] | None = None,
         suspects: Container[str] = (),
         shared: bool = False,
     ) -> None:
-        self._memory = Memory(naming, known, agent_tables, data_table, is_new, suspects, shared)
+        self._memory = Memory(naming, known, agent_tables, empty_tables, data_table, is_new, suspects, shared)
         self.agent_tables = self._memory.agent_tables
+        self.empty_tables = self._memory.empty_tables
+
+    def declare_contract(self) -> None:
+        """Let the first batch, and the first rows of agents, make all tables and columns of the contract."""
+        self._memory.declare_contract()
+
+    def declare(self, agents: Mapping[str, tuple[str, bytes]], loaded: Iterable[str]) -> None:
+        """Take over what the list of agents says: by their id, their names and their raw JSON.
+
+        The types of shared columns are settled over the schemas of all of the project's agents, so that they do not
+        depend on the order of loading. What the schemas of those that are `loaded` declare is there from the first
+        batch on, and what a schema of another one declares with the first batch that has a run of it.
+        """
+        known = {}
+        for agent_id, (name, raw) in agents.items():
+            known[agent_id] = KnownAgent(name, bytes((read_fields(raw) or {}).get("data_schema", NULL)))
+        self._memory.know_agents(known)
+        self._memory.declare(loaded)
 
     def build(
         self,
@@ -91,34 +112,40 @@ class TableBuilder:
             unfit = self._unfit(runs, load_id, moved)  # if there are none, the same error comes again
             batch = BatchTables(self._memory, load_id)
             tables = batch.build([run for run in runs if run.id not in unfit], removed, moved)
-        made = [*tables, schema_table(batch.new_schemas()), rejected_table(rejected)]
+        texts = [schema_table(batch.new_schemas()), rejected_table(rejected)]
+        made = [*tables, *self._memory.with_rows_or_new(texts)]
         batch.keep()
         # A row of a run proves that its children are there: it comes last.
-        return Built(sorted((table for table in made if table), key=lambda table: table.name == RUNS), unfit)
+        return Built(sorted(made, key=lambda table: table.name == RUNS), unfit)
 
     def flagged(self, rows: Iterable[pa.Table], load_id: str, now: datetime) -> Iterator[LoadTable]:
         """`extraction_runs` for runs that are gone at the service: their `rows` as they are, with `_deleted_at`."""
-        for data in rows:
-            for name, value in (
-                ("_deleted_at", pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), len(data))),
-                ("_dlt_load_id", pa.repeat(load_id, len(data))),
-            ):
-                place = data.schema.get_field_index(name)
-                data = data.append_column(name, value) if place < 0 else data.set_column(place, name, value)
-            filled = [field.name for field in data.schema if data[field.name].null_count < len(data)]
-            fields = [data.schema.field(name).with_nullable(name != "id") for name in filled]
-            json_columns = [name for name in filled if self._memory.types.get(RUNS, {}).get(name) == "json"]
-            yield LoadTable(RUNS, data.select(filled).cast(pa.schema(fields)), key="id", json_columns=json_columns)
+        deleted_at = pa.scalar(now, pa.timestamp("us", "UTC"))
+        return (self._runs_again(data, _deleted_at=deleted_at, _dlt_load_id=pa.scalar(load_id)) for data in rows)
+
+    def renamed(self, rows: Iterable[pa.Table], agent_name: str) -> Iterator[LoadTable]:
+        """`extraction_runs` for runs whose agent has another name now: their `rows` as they are, with that name."""
+        return (self._runs_again(data, agent_name=pa.scalar(agent_name)) for data in rows)
+
+    def _runs_again(self, data: pa.Table, **values: pa.Scalar) -> LoadTable:
+        """`extraction_runs` for rows that are there, with a value for all in some columns."""
+        for name, value in values.items():
+            place, column = data.schema.get_field_index(name), pa.repeat(value, len(data))
+            data = data.append_column(name, column) if place < 0 else data.set_column(place, name, column)
+        filled = [field.name for field in data.schema if data[field.name].null_count < len(data)]
+        fields = [data.schema.field(name).with_nullable(name != "id") for name in filled]
+        json_columns = [name for name in filled if self._memory.types.get(RUNS, {}).get(name) == "json"]
+        return LoadTable(RUNS, data.select(filled).cast(pa.schema(fields)), key="id", json_columns=json_columns)
 
     def agent_rows(self, agents: Mapping[str, bytes]) -> list[LoadTable]:
         """`extraction_agents`, and `extraction_schemas` with their schemas, from raw JSON by its content hash."""
         batch = BatchTables(self._memory, "")
         read = {digest: fields for digest, raw in agents.items() if (fields := read_fields(raw)) and "id" in fields}
-        tables = batch.build_agents(read) if read else []
+        tables = batch.build_agents(read)
         # A row of an agent proves that its schema is there: it comes last.
-        made = [schema_table(batch.new_schemas()), *tables]
+        made = [*self._memory.with_rows_or_new([schema_table(batch.new_schemas())]), *tables]
         batch.keep()
-        return [table for table in made if table]
+        return made
 
     def _unfit(self, runs: Sequence[Run], load_id: str, moved: Mapping[str, str]) -> dict[str, Rejected]:
         """Finds, by halving, the runs of which no tables can be made."""
@@ -136,13 +163,13 @@ class TableBuilder:
         return {}
 
 
-def schema_table(found: Mapping[str, bytes]) -> LoadTable | None:
+def schema_table(found: Mapping[str, bytes]) -> LoadTable:
     """`extraction_schemas` for the texts of data schemas by their hash."""
     columns = {"hash": found.keys(), "data_schema": (text.decode() for text in found.values())}
-    return _text_table(SCHEMAS, columns, json_columns=["data_schema"]) if found else None
+    return _text_table(SCHEMAS, columns)
 
 
-def rejected_table(items: Sequence[Rejected]) -> LoadTable | None:
+def rejected_table(items: Sequence[Rejected]) -> LoadTable:
     """`extraction_runs__rejected`: one row a text, so that the same reject is there once however often it comes."""
     unique = {item.raw: item for item in items}
     texts = [raw.decode("utf-8", "replace") for raw in unique]
@@ -152,15 +179,15 @@ def rejected_table(items: Sequence[Rejected]) -> LoadTable | None:
         "position": (item.position for item in unique.values()),
         "raw": texts,
     }
-    return _text_table(REJECTED, columns) if unique else None
+    return _text_table(REJECTED, columns)
 
 
-def _text_table(name: str, columns: Mapping[str, Iterable[str]], json_columns: Sequence[str] = ()) -> LoadTable:
-    """A table of texts; the first column is its key."""
-    key = next(iter(columns))
+def _text_table(name: str, columns: Mapping[str, Iterable[str]]) -> LoadTable:
+    """A table of texts, with no rows perhaps."""
+    key = key_of(name)
     schema = pa.schema([pa.field(column, pa.string(), nullable=column != key) for column in columns])
     data = pa.table([pa.array(list(values), pa.string()) for values in columns.values()], schema=schema)
-    return LoadTable(name, data, key, list(json_columns))
+    return LoadTable(name, data, key, [column for column, kind in TEXT_TABLES[name].items() if kind == "json"])
 
 
 def without_nul(data: pa.Table) -> pa.Table:

@@ -19,10 +19,10 @@ import pyarrow.compute as pc
 from dlt.common.normalizers.naming import NamingConvention
 
 from .. import settings
-from .contract import ARROW_TYPES, NOT_NULL, RESERVED
-from .json_schema import Shape
+from .contract import ARROW_TYPES, RESERVED, key_of
 from .parse import Node
 from .row_keys import Int64s
+from .schemas.json_schema import Shape
 
 # ── names ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -67,11 +67,18 @@ def _named(normalize: Callable[[str], str], key: str) -> str:
     return (key and not key.isspace() and normalize(key)) or "_empty"
 
 
-def walk(node: Node, shape: Shape, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node, Shape]]:
-    """A node and the members of its objects, at any depth, each with its path and shape: what becomes columns."""
+def walk(node: Node, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """A node and the members of its objects, at any depth, each with its path."""
+    yield path, node
+    for key, member in node.fields.items():
+        yield from walk(member, (*path, key))
+
+
+def walk_shaped(node: Node, shape: Shape, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Node, Shape]]:
+    """The same with their shapes: what becomes columns."""
     yield path, node, shape
     for key, member in node.fields.items():
-        yield from walk(member, shape.member(key), (*path, key))
+        yield from walk_shaped(member, shape.member(key), (*path, key))
 
 
 def child_path(table: tuple[str, ...], path: tuple[str, ...]) -> tuple[str, ...]:
@@ -80,6 +87,13 @@ def child_path(table: tuple[str, ...], path: tuple[str, ...]) -> tuple[str, ...]
 
 
 # ── tables ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Column(NamedTuple):
+    """A column before its first value: its dlt type, and what the schema says of it in words."""
+
+    data_type: str
+    description: str | None = None
 
 
 class Values(NamedTuple):
@@ -117,42 +131,59 @@ class Table:
     """A table of a batch, gathered in segments.
 
     `types` are the dlt types of its columns, those that the warehouse has included, and `described` are the columns
-    that have a description. `finish` adds to both.
+    that have a description. `finish` adds to both. `declared` are columns that the table is to have in any case, and
+    `settled` the types that new columns get.
     """
 
-    def __init__(self, name: str, names: Names, types: Mapping[str, str], described: Collection[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        names: Names,
+        types: Mapping[str, str] = {},
+        described: Collection[str] = (),
+        declared: Mapping[str, Column] = {},
+        settled: Mapping[str, str] = {},
+    ) -> None:
         self.name = name
         self.types = dict(types)
         self.described = set(described)
         self.segments: list[Segment] = []
         self._names = names
+        self._missing = {name: column for name, column in declared.items() if name not in types}
+        self._settled = settled
 
     def finish(self) -> tuple[pa.Table, dict[str, str]] | None:
-        """All rows, the columns in the order in which they were first seen, and new descriptions; None without rows."""
+        """All rows, declared columns first, and new descriptions; None if there are neither rows nor new columns."""
         segments = [segment for segment in self.segments if len(segment.runs)]
-        if not segments:
+        if not segments and not self._missing:
             return None
+        self.types |= {name: column.data_type for name, column in self._missing.items()}
         self._give_types(segments)
         keys = dict.fromkeys(name for segment in segments for name in segment.keys)
+        if not segments:
+            keys = {key_of(self.name): None}
         filled = [segment.keys | self._fitted(segment) for segment in segments]
         arrays, fields = [], []
-        for name in keys | dict.fromkeys(name for columns in filled for name in columns):
-            arrow_type = next(columns[name].type for columns in filled if name in columns)
+        for name in dict.fromkeys([*self._missing, *keys, *(name for columns in filled for name in columns)]):
+            found = (columns[name].type for columns in filled if name in columns)
+            arrow_type = next(found, ARROW_TYPES[self.types.get(name, "text")])
             parts = [
                 columns[name] if name in columns else pa.nulls(len(segment.runs), arrow_type)
                 for segment, columns in zip(segments, filled, strict=True)
             ]
             arrays.append(pa.chunked_array(parts, arrow_type))
-            fields.append(pa.field(name, arrow_type, nullable=name not in NOT_NULL or name not in keys))
+            fields.append(pa.field(name, arrow_type, nullable=name != key_of(self.name)))
         descriptions: dict[str, str] = {}
-        for values in (values for segment in segments for values in segment.values):
-            if values.description and values.column not in self.described:
-                self.described.add(values.column)
-                descriptions[values.column] = values.description
+        told = [(name, column.description) for name, column in self._missing.items()]
+        told += [(one.column, one.description) for segment in segments for one in segment.values]
+        for name, text in told:
+            if text and name not in self.described:
+                self.described.add(name)
+                descriptions[name] = text
         return pa.table(arrays, schema=pa.schema(fields)), descriptions
 
     def _give_types(self, segments: list[Segment]) -> None:
-        """Gives new columns the type that the schema declares, else the kind seen first, double if there are any."""
+        """Gives new columns the type that was settled, else declared, else the kind seen first: double if any are."""
         new: dict[str, list[tuple[Segment, Values]]] = {}
         for segment in segments:
             for values in segment.values:
@@ -160,7 +191,7 @@ class Table:
                     new.setdefault(values.column, []).append((segment, values))
         for column, found in new.items():
             declared = next((values.declared for _, values in found if values.declared), None)
-            self.types[column] = declared or _first_kind(found)
+            self.types[column] = self._settled.get(column) or declared or _first_kind(found)
 
     def _fitted(self, segment: Segment) -> dict[str, pa.Array]:
         """The columns of a segment, each of its final type."""

@@ -20,8 +20,27 @@ RESERVED = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_deleted"}
 RESERVED |= {"_dlt_load_id", "_content_hash", "_child_rows", "_deleted_at"}
 """Columns that this source owns, in every table: a field of that name gets another one."""
 
-NOT_NULL = {"id", "hash", "_run_id"}
-"""Key columns that are never null, which Arrow and the hints must say alike."""
+CHILD_KEYS = dict.fromkeys(("_run_id", "_dlt_id", "_dlt_parent_id"), "text") | {"_dlt_list_idx": "bigint"}
+CHILD_KEYS |= {"_dlt_load_id": "text", "_deleted": "bool"}
+"""Key columns of every child table, with their dlt types."""
+
+METADATA_KEYS = dict.fromkeys(
+    ("field_path", "field_name", "data_value", "data_row_id", "data_table", "data_column"), "text"
+)
+"""Those that field metadata have besides."""
+
+RUN_KEYS = dict.fromkeys(("id", "agent_name", "file_name", "data_schema_hash", "_content_hash"), "text")
+RUN_KEYS |= {"_child_rows": "bigint", "_dlt_load_id": "text", "_deleted_at": "timestamp", "_deleted": "bool"}
+"""Columns of a run that are not the service's."""
+
+AGENT_KEYS = dict.fromkeys(("id", "data_schema_hash", "_content_hash"), "text")
+"""Columns of an agent that are not the service's."""
+
+TEXT_TABLES: dict[str, dict[str, str]] = {
+    SCHEMAS: {"hash": "text", "data_schema": "json"},
+    REJECTED: dict.fromkeys(("_dlt_id", "reason", "position", "raw"), "text"),
+}
+"""Tables that are no part of a run, with their columns' dlt types; the first is the key."""
 
 ARROW_TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -66,6 +85,13 @@ class LoadTable:
         if not self.has_tombstones:
             return int(self.data.num_rows)
         return int(self.data.num_rows) - int(pc.sum(self.data["_deleted"].cast(pa.int64()), min_count=0).as_py())
+
+
+def key_of(table: str) -> str:
+    """The column that a table is merged on, which is never null: Arrow and the hints must say so alike."""
+    if table in TEXT_TABLES:
+        return next(iter(TEXT_TABLES[table]))
+    return "id" if table in (RUNS, AGENTS) else "_run_id"
 
 
 def is_child(columns: Container[str]) -> bool:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 from dlt.common.normalizers.naming import NamingConvention
 
 from ..service.records import Run
 from .columns import Names, Segment
-from .contract import RUNS, is_child
-from .json_schema import Shape
+from .contract import RUNS, TEXT_TABLES, LoadTable, is_child
 from .parse import Parser
 from .row_keys import Int64s
+from .schemas.declared import Columns, contract_columns, data_columns, settled
+from .schemas.json_schema import Shape, schema_hash
 
 
 class DataSchema(NamedTuple):
@@ -25,14 +27,31 @@ class DataSchema(NamedTuple):
     shape: Shape
 
 
+def read_schema(text: bytes) -> DataSchema:
+    """Read a data schema. Raises ValueError or RecursionError."""
+    schema = msgspec.json.decode(text)
+    return DataSchema(text, None if schema is None else schema_hash(schema), Shape(schema))
+
+
+class KnownAgent(NamedTuple):
+    """What the list of agents says of one: its name, and the text of its data schema."""
+
+    name: str
+    data_schema: bytes
+
+
 class Memory:
     """What is known while a sync goes on. The arguments are those of `TableBuilder`.
 
     Attributes:
         agent_tables: the child tables in which each agent's runs have rows by now.
+        empty_tables: child tables that were made because they are declared.
         types: the dlt types of columns, by their table's name and their own.
         described: the columns that have a description, by their table's name.
         schemas: data schemas by their text.
+        declared: the tables and columns that are to be there in any case.
+        settled: the types that columns get, by their table's name, whichever agent's value comes first.
+        agents: the project's agents by id.
     """
 
     def __init__(
@@ -40,6 +59,7 @@ class Memory:
         naming: NamingConvention,
         known: Mapping[str, Mapping[str, Mapping[str, Any]]],
         agent_tables: Mapping[str, Sequence[str]],
+        empty_tables: Collection[str],
         data_table: Callable[[str], str] | None,
         is_new: Callable[[str, Iterable[str]], bool] | None,
         suspects: Container[str],
@@ -56,15 +76,71 @@ class Memory:
             self.types[name] = {key: hints["data_type"] for key, hints in columns.items() if hints.get("data_type")}
             self.described[name] = {key for key, hints in columns.items() if hints.get("description")}
         self.schemas: dict[bytes, DataSchema] = {}
+        self.declared: Columns = {}
+        self.settled: dict[str, dict[str, str]] = {}
+        self.agents: dict[str, KnownAgent] = {}
+        self._declaring: set[str] = set()
+        self.empty_tables = set(empty_tables)
         self.agent_tables = {agent: list(names) for agent, names in agent_tables.items()}
         self._suspects = suspects
         self._children = [name for name, columns in known.items() if is_child(columns)]
         # A load that was cut off may have made tables that nobody remembers.
-        there = {name for names in agent_tables.values() for name in names}
+        there = {name for names in agent_tables.values() for name in names} | self.empty_tables
         if unknown := [name for name in self._children if name not in there]:
             self.agent_tables.setdefault("", []).extend(unknown)
         before = {"": self._children} if shared else self.agent_tables
         self._before = {agent: list(names) for agent, names in before.items()}
+
+    def declare_contract(self) -> None:
+        """Let the tables and columns of the contract be there from now on."""
+        for name, columns in contract_columns(self.names).items():
+            self.declared.setdefault(name, {}).update(columns)
+
+    def know_agents(self, agents: Mapping[str, KnownAgent]) -> None:
+        """Take over the project's agents, and settle the types of shared columns over the schemas of all of them."""
+        self.agents = dict(agents)
+        if self._data_table is not None:
+            return  # no column is shared
+        kinds: dict[str, dict[str, list[str]]] = {}
+        for agent_id in agents:
+            for table, columns in self._data_columns(agent_id).items():
+                for name, column in columns.items():
+                    kinds.setdefault(table, {}).setdefault(name, []).append(column.data_type)
+        self.settled = {
+            table: {name: settled(found) for name, found in columns.items()} for table, columns in kinds.items()
+        }
+
+    def declare(self, agent_ids: Iterable[str]) -> None:
+        """Let the tables and columns that these agents' schemas declare be there from now on."""
+        for agent_id in agent_ids:
+            if agent_id not in self._declaring and agent_id in self.agents:
+                self._declaring.add(agent_id)
+                for table, columns in self._data_columns(agent_id).items():
+                    there, types = self.declared.setdefault(table, {}), self.settled.get(table, {})
+                    for name, column in columns.items():
+                        there.setdefault(name, column._replace(data_type=types.get(name, column.data_type)))
+
+    def agent_name(self, agent_id: str) -> str | None:
+        """Return the agent's name; None if it is not in the list of agents."""
+        return self.agents[agent_id].name if agent_id in self.agents else None
+
+    def lacks(self, table: str) -> bool:
+        """Return whether columns that are declared for the table are not there yet."""
+        return not self.declared.get(table, {}).keys() <= self.types.get(table, {}).keys()
+
+    def with_rows_or_new(self, tables: Iterable[LoadTable]) -> list[LoadTable]:
+        """Return those of the text tables that have rows or are not there yet."""
+        found = [table for table in tables if table.rows or self.lacks(table.name)]
+        for table in found:
+            self.types[table.name] = TEXT_TABLES[table.name]
+        return found
+
+    def _data_columns(self, agent_id: str) -> Columns:
+        try:
+            shape = read_schema(self.agents[agent_id].data_schema).shape
+        except (ValueError, RecursionError):
+            shape = Shape(None)
+        return data_columns(self.names, self.data_path(agent_id), shape.element() if shape.is_list else shape)
 
     def data_path(self, agent_id: str) -> tuple[str, ...]:
         """The path of the table for the data of an agent's runs."""

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import math
-import re
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -19,6 +16,7 @@ import pyarrow.json as pj
 
 from ..service.records import Fields
 from .contract import ARROW_TYPES
+from .numbers import Number, has_long_digits, scalar_of, with_long_numbers
 from .row_keys import Int64s
 
 
@@ -133,7 +131,7 @@ def from_python(values: list[Any]) -> Node:
             index.extend(range(len(value)))
             elements.extend(value)
         else:
-            kind, scalar = _scalar(value)
+            kind, scalar = scalar_of(value)
             if kind not in scalars:
                 scalars[kind] = [None] * len(values)
             scalars[kind][place] = scalar
@@ -164,7 +162,7 @@ _KINDS = {ARROW_TYPES[kind]: kind for kind in ("text", "bigint", "double", "bool
 
 def _read_scalars(raws: Sequence[bytes]) -> dict[str, pa.Array]:
     joined = b"[" + b",".join(raws) + b"]"
-    if _LONG_DIGITS not in joined.translate(_DIGITS_TO_ZERO):
+    if not has_long_digits(joined):
         try:
             array = pa.array(msgspec.json.decode(joined))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, msgspec.DecodeError):
@@ -177,31 +175,8 @@ def _read_scalars(raws: Sequence[bytes]) -> dict[str, pa.Array]:
     return from_python(_decode(joined)).scalars
 
 
-class _Number(str):
-    """A number as it was written."""
-
-    __slots__ = ()
-
-
-def _scalar(value: Any) -> tuple[str, Any]:
-    """A JSON scalar with its dlt type; numbers that no type holds keep their digits as text."""
-    if isinstance(value, bool):
-        return "bool", value
-    if not isinstance(value, str):
-        raise TypeError(f"not a JSON value: {type(value).__name__}")
-    if not isinstance(value, _Number):
-        return "text", value if value.isascii() else value.encode("utf-8", "replace").decode()
-    if value.lstrip("-").isdigit():
-        integer = int(value)
-        return ("bigint", integer) if -(2**63) <= integer < 2**63 else ("text", str(value))
-    double = float(value)
-    if repr(double) == value or (math.isfinite(double) and Decimal(repr(double)) == Decimal(value)):
-        return "double", double
-    return "text", str(value)
-
-
 def _decode(document: bytes) -> Any:
-    return json.loads(document, parse_int=_Number, parse_float=_Number)
+    return json.loads(document, parse_int=Number, parse_float=Number)
 
 
 class Parser:
@@ -219,7 +194,7 @@ class Parser:
         64-bit integer or a double cannot hold. Arrow reads 2 beside 1.5 as 2.0 and forgets how a number was written;
         `loses_digits` says of a node whether that matters. Without it no digits matter: numbers are measurements.
         """
-        long = np.array(_with_long_numbers(documents) if loses_digits else [], dtype=np.int64)
+        long = np.array(with_long_numbers(documents) if loses_digits else [], dtype=np.int64)
         parsed = [(long, _parse_exactly([documents[place] for place in long]))] if len(long) else []
         if len(usual := np.setdiff1d(np.arange(len(documents)), long)):
             parsed.append((usual, self._parse_alike(shape, [documents[place] for place in usual], loses_digits)))
@@ -264,31 +239,6 @@ class Parser:
 def _parse_exactly(documents: Sequence[bytes]) -> Node:
     """The documents as Python reads them: slower, whatever they hold, every number as it was written."""
     return from_python([_decode(document) for document in documents])
-
-
-# Digits and points become "0" and the rest stays, so that one search finds any long number (and long digits in
-# text, which the pattern then tells apart).
-_DIGITS_TO_ZERO = bytes(0x30 if chr(code) in "0123456789." else code for code in range(256))
-_LONG_DIGITS = b"0" * 16
-_SIGNS = (_LONG_DIGITS, b"0e000", b"0E000", b"0e+000", b"0E+000")
-_LONG_NUMBER = re.compile(rb"[:\[,]\s*(-?(?:[0-9]\.?){16,}(?:[eE][+-]?[0-9]+)?)")
-_HUGE_EXPONENT = re.compile(rb"[0-9][eE]\+?[0-9]{3}")
-
-
-def _with_long_numbers(documents: Sequence[bytes]) -> list[int]:
-    """The places of documents with a number that a 64-bit integer or a double may not hold."""
-    digits = b"\n".join(documents).translate(_DIGITS_TO_ZERO)
-    if not any(sign in digits for sign in _SIGNS):
-        return []
-    return [place for place, document in enumerate(documents) if _has_long_number(document)]
-
-
-def _has_long_number(document: bytes) -> bool:
-    if _HUGE_EXPONENT.search(document):
-        return True
-    numbers = (match[1].decode() for match in _LONG_NUMBER.finditer(document))
-    # An integer of 16 digits fits its column, but not if Arrow makes a double of it for a fraction beside it.
-    return any("." not in number or _scalar(_Number(number))[0] == "text" for number in numbers)
 
 
 def _read(documents: Sequence[bytes], known: pa.DataType | None) -> pa.Array:

@@ -152,12 +152,14 @@ def reading_mode(state: AgentState, selection: Selection, now: datetime) -> Read
     """Return how an agent's list is read: by a window, the rest of an unfinished reading, a scan, or a look."""
     if selection.windowed:
         return "window"
-    if state.rest is not None and not selection.full_scan and not changes_tables(state, selection):
+    if selection.full_scan or selection.rewrite or changes_tables(state, selection):
+        return "scan"
+    if state.rest is not None:
         return "rest"
     last, days = state.full_scan_at, selection.full_scan_every
     # A time to come is that of a clock that was wrong.
     due = last is None or last > now or bool(days and now - last >= timedelta(days=days))
-    return "scan" if selection.full_scan or changes_tables(state, selection) or due else "look"
+    return "scan" if due else "look"
 
 
 def changes_tables(state: AgentState, selection: Selection) -> bool:

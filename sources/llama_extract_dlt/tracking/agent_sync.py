@@ -301,7 +301,7 @@ class AgentSync:
     def _compare(self, run: Run, new: AgentState, *, count: bool = True) -> Iterator[Event]:
         """Take the run as the warehouse lacks it; `count` says whether it counts where it is unchanged."""
         self._index.see(run.id)
-        verdict = by_index(self._index, run, files=self._context.selection.lookup_files)
+        verdict = by_index(self._index, run, self._context.selection)
         if count and verdict == "unchanged" and run.id not in self._context.emitted:
             self._context.tally.count(self.agent.id, verdict)
         yield from self._take(run, verdict, new)

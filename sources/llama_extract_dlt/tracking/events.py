@@ -43,6 +43,8 @@ class Selection:
     since: datetime | None = None
     until: datetime | None = None
     full_scan: bool = False
+    rewrite: bool = False
+    """Whether runs are written that are in the warehouse as they are."""
     full_scan_every: float = settings.FULL_SCAN_EVERY
     """Days; 0 for never."""
     deleted_runs: Literal["flag", "remove", "ignore"] = "flag"

@@ -28,8 +28,6 @@ from .lookups import Confirmed, asked_for, describe_failures, file_records, file
 from .verdict import by_index, without_file
 from .warehouse_index import Warehouse
 
-_ASKED_TOGETHER = 200  # runs read by ID that are looked up in the warehouse at once
-
 
 @dataclass(slots=True)
 class Batch:
@@ -59,6 +57,8 @@ class Feed:
     Args:
         states: what the last sync left about each agent, by agent id.
         now: the time by this machine's clock.
+
+    `emitted` are the runs that were found to be new or updated.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class Feed:
         self._selection = selection
         self._warehouse = warehouse
         self._tally = tally
-        self._emitted = Emitted(selection.chunk_size)
+        self.emitted = Emitted(selection.chunk_size)
         self._scanned = False
-        context = Context(client, selection, warehouse, self._emitted, tally, now, self.await_page)
+        context = Context(client, selection, warehouse, self.emitted, tally, now, self.await_page)
         self._agents = deque(
             AgentSync(context, agent, AgentState.load(states.get(agent.id, {}))) for agent in selection.agents
         )
@@ -96,7 +96,7 @@ class Feed:
                         batch.size += run.size
                         if only_with_file:
                             batch.only_with_file.add(run.id)
-                        batch.commit = self._emitted.chunk_is_full
+                        batch.commit = self.emitted.chunk_is_full
                     case Rejected():
                         batch.rejected.append(event)
                         batch.size += len(event.raw)
@@ -120,7 +120,7 @@ class Feed:
         read, as few bytes as fit into memory, and no run beyond the chunk.
         """
         most = min(2 * self._client.max_concurrency, max(1, settings.AHEAD_BYTES // settings.PAGE_BYTES))
-        room = self._emitted.room()
+        room = self.emitted.room()
         lists = [agent.requests for agent in self._agents]
         count = sum(len(one.ahead) for one in lists)
         in_order = True  # whether it is known what is left of all agents that are read before
@@ -181,7 +181,7 @@ class Feed:
             yield from self._vanished()
         if self._scanned:
             # What this sync has emitted is on its way there.
-            yield from (Orphan(run_id) for run_id in self._warehouse.orphans if run_id not in self._emitted)
+            yield from (Orphan(run_id) for run_id in self._warehouse.orphans if run_id not in self.emitted)
 
     def _by_id(self, get: Callable[[str], bytes], ids: Sequence[str], what: str) -> Iterator[Event]:
         """Yield the runs with these ids (run or job ids, as `get` takes them). No state is kept of them."""
@@ -206,7 +206,7 @@ class Feed:
                 self._tally.miss(found[0])
             else:
                 self._tally.set_aside(found[0], f"{what} {found[0]}: {found[1]}")
-            if len(runs) >= _ASKED_TOGETHER:
+            if len(runs) >= settings.ASKED_TOGETHER:
                 yield from self._compared(runs)
                 runs.clear()
         yield from self._compared(runs)
@@ -215,13 +215,13 @@ class Feed:
         """Yield those of the runs that the warehouse has not as they are."""
         index = self._warehouse.runs([run.id for run in runs])
         for run in runs:
-            verdict = run.verdict = by_index(index, run, files=self._selection.lookup_files)
-            if run.id in self._emitted:
+            verdict = run.verdict = by_index(index, run, self._selection)
+            if run.id in self.emitted:
                 continue
             if verdict != "incomplete":
                 self._tally.count(run.agent_id, verdict)
             if verdict != "unchanged":
-                self._emitted.add(run)
+                self.emitted.add(run)
                 yield Found(run, only_with_file=verdict == "incomplete")
 
     def _vanished(self) -> Iterator[Event]:
@@ -255,14 +255,14 @@ class Feed:
     def _vanished_runs(self, agent_id: str, removes: bool) -> Iterator[Event]:
         """Delete the runs of an agent that is unknown, as far as they are gone when they are asked for by their ID."""
         unseen, confirmed = self._warehouse.runs_of_agent(agent_id).unseen(found_deleted=removes), Confirmed()
-        candidates = [run_id for run_id in unseen if run_id not in self._emitted]
+        candidates = [run_id for run_id in unseen if run_id not in self.emitted]
 
         def read(raw: bytes, position: str) -> Run | Rejected:
             return read_item(raw, position, self._selection)
 
         for item in confirmed.ask(self._client, read, agent_id, candidates):
             self._tally.count(agent_id, "requests")
-            if item is not None and item.agent_id != agent_id and self._emitted.add(item):
+            if item is not None and item.agent_id != agent_id and self.emitted.add(item):
                 item.verdict = "updated"
                 self._tally.count(item.agent_id, item.verdict)
                 yield Found(item)

@@ -10,6 +10,7 @@ from typing import Literal
 from .. import settings
 from ..service.records import Run
 from .agent_state import AgentState, last_change
+from .events import Selection
 from .warehouse_index import RunIndex
 
 Verdict = Literal["new", "updated", "unchanged", "incomplete"]
@@ -43,12 +44,14 @@ def by_state(state: AgentState, run: Run, horizon: datetime | None) -> Verdict:
     return "updated" if created is not None and created <= horizon else "new"
 
 
-def by_index(index: RunIndex, run: Run, *, files: bool) -> Verdict:
-    """Return the verdict by what the warehouse has; `files` says whether records of files are looked up."""
+def by_index(index: RunIndex, run: Run, selection: Selection) -> Verdict:
+    """Return the verdict by what the warehouse has; all are updated that are written again in any case."""
     if run.id not in index:
         return "new"
+    if selection.rewrite:
+        return "updated"
     if index.has_hash(run.id, run.content_hash):
         return "unchanged"
     if index.has_hash(run.id, without_file(run.content_hash)):
-        return "incomplete" if files else "unchanged"
+        return "incomplete" if selection.lookup_files else "unchanged"
     return "updated"

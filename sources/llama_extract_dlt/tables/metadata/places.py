@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from .parse import Elements, Node, concat
-from .row_keys import Int64s, Keys, child_keys
+from ..parse import Elements, Node, concat
+from ..row_keys import Int64s, Keys, child_keys
+from .values import DataValues, Lists, Location, repeated
 
 
 class Places(NamedTuple):
@@ -19,7 +20,7 @@ class Places(NamedTuple):
 
     `path` and `name` are texts while they are the same for all. `position` is that of the list element that the place
     belongs to (0 outside of lists). `data_rows` are the keys that the data row with the value has, if there is one;
-    `since` is the path from there to the value.
+    `since` is the path from there to the value, and `lists` says which table the data row is in.
     """
 
     runs: Int64s
@@ -29,6 +30,7 @@ class Places(NamedTuple):
     position: Int64s
     data_rows: Keys
     since: tuple[str, ...] = ()
+    lists: Lists = ()
 
     def member(self, key: str) -> Places:
         return self._replace(
@@ -46,39 +48,62 @@ class Places(NamedTuple):
             position=elements.index,
             data_rows=child_keys(above.data_rows, self.since, elements.index),
             since=(),
+            lists=(*self.lists, self.since),
         )
 
     def take(self, rows: Int64s) -> Places:
         path = self.path if isinstance(self.path, str) else self.path.take(pa.array(rows))
         position, data_rows = self.position[rows], self.data_rows.take(rows)
-        return Places(self.runs[rows], self.keys.take(rows), path, self.name, position, data_rows, self.since)
+        return self._replace(
+            runs=self.runs[rows], keys=self.keys.take(rows), path=path, position=position, data_rows=data_rows
+        )
 
 
-def field_metadata(runs: Int64s, keys: Keys, root: Node) -> Iterator[tuple[Places, Node]]:
+class Found(NamedTuple):
+    """What is known at one place: the place, its metadata, the values that these are about, and where those are."""
+
+    places: Places
+    node: Node
+    values: pa.Array
+    location: Location
+
+
+def field_metadata(runs: Int64s, keys: Keys, root: Node, data: DataValues) -> Iterator[Found]:
     """What the trees of `runs`, whose keys are `keys`, carry: places, with their scalars and citations as a node."""
     nowhere = np.zeros(len(runs), dtype=np.int64)
     place = Places(runs, child_keys(keys, ("field_metadata",)), "", "", nowhere, keys, ("data",))
     if root.elements is None:
         # An object describes the one row of its run's data; a list has an element for each.
-        place = place._replace(data_rows=child_keys(keys, ("data",)), since=())
-    return _walk(root, place)
+        place = place._replace(data_rows=child_keys(keys, ("data",)), since=(), lists=(("data",),))
+    for found, node, inner in _walk(root, place):
+        values = data.of(found.data_rows.high, found.lists, found.since)
+        yield Found(found, node, values, data.location(found.lists, found.since, inner=inner))
 
 
-def concat_metadata(parts: Sequence[tuple[Places, Node]]) -> tuple[Places, Node]:
-    """All places, one part after another, their paths and names as arrays."""
-    places = Places(
-        runs=np.concatenate([part.runs for part, _ in parts]),
-        keys=Keys.concat([part.keys for part, _ in parts]),
-        path=pa.concat_arrays([_repeated(part.path, len(part.runs)) for part, _ in parts]),
-        name=pa.concat_arrays([_repeated(part.name, len(part.runs)) for part, _ in parts]),
-        position=np.concatenate([part.position for part, _ in parts]),
-        data_rows=Keys.concat([part.data_rows for part, _ in parts]),
+def concat_metadata(parts: Sequence[Found]) -> tuple[Places, Node, dict[str, pa.Array]]:
+    """All places, one part after another, their paths and names as arrays, and the columns that lead to the data."""
+    places, counts = [part.places for part in parts], [len(part.places.runs) for part in parts]
+    joined = Places(
+        runs=np.concatenate([one.runs for one in places]),
+        keys=Keys.concat([one.keys for one in places]),
+        path=pa.concat_arrays([_repeated(one.path, len(one.runs)) for one in places]),
+        name=pa.concat_arrays([_repeated(one.name, len(one.runs)) for one in places]),
+        position=np.concatenate([one.position for one in places]),
+        data_rows=Keys.concat([one.data_rows for one in places]),
     )
-    return places, concat([node for _, node in parts])
+    data = {
+        "data_value": pa.concat_arrays([part.values for part in parts]),
+        "data_table": repeated([part.location.table for part in parts], counts),
+        "data_column": repeated([part.location.column for part in parts], counts),
+    }
+    return joined, concat([part.node for part in parts]), data
 
 
-def _walk(node: Node, place: Places) -> Iterator[tuple[Places, Node]]:
-    """A place, for those runs (or list elements) that have anything there, then the places below it."""
+def _walk(node: Node, place: Places) -> Iterator[tuple[Places, Node, bool]]:
+    """A place, for those runs (or list elements) that have anything there, then the places below it.
+
+    Each comes with whether there are places below it: then it speaks of an object or a list.
+    """
     here = Node(node.length, node.scalars)
     members = {}
     for key, member in node.fields.items():
@@ -90,7 +115,7 @@ def _walk(node: Node, place: Places) -> Iterator[tuple[Places, Node]]:
         if member.fields or lists is not None:
             members[key] = Node(node.length, {}, member.fields, lists)
     if len(rows := np.flatnonzero(_filled(here))):
-        yield place.take(rows), here.take(rows)
+        yield place.take(rows), here.take(rows), bool(members) or node.elements is not None
     if node.elements is not None:
         yield from _walk(node.elements.node, place.element(node.elements))
     for key, member in members.items():

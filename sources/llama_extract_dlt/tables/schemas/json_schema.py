@@ -37,6 +37,17 @@ class Shape:
                 found.append(extra)
         return Shape(self._root, {"anyOf": found})
 
+    @property
+    def members(self) -> list[str]:
+        """The names of an object's members, by the schema."""
+        properties = (schema.get("properties") for schema in self._alternatives)
+        return list(dict.fromkeys(key for members in properties if isinstance(members, dict) for key in members))
+
+    @property
+    def parts(self) -> frozenset[int]:
+        """The parts of the schema that describe members or elements, by their identity: the same again is recursion."""
+        return frozenset(id(schema) for schema in self._alternatives if "properties" in schema or "items" in schema)
+
     def element(self) -> Shape:
         """The shape of a list's elements."""
         return Shape(self._root, {"anyOf": [schema.get("items") for schema in self._alternatives]})
@@ -121,47 +132,3 @@ def _resolve(root: Any, reference: str) -> Any:
         else:
             return None
     return current
-
-
-_TEXT, _INTEGER, _NUMBER, _BOOLEAN = ({"type": kind} for kind in ("string", "integer", "number", "boolean"))
-_TIMESTAMP = {"type": "string", "format": "date-time"}
-
-
-def _object(**members: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": members}
-
-
-def _all(names: str, schema: Any) -> dict[str, Any]:
-    return dict.fromkeys(names.split(), schema)
-
-
-# What the API's description says of its own objects, as far as it decides a column's type.
-AGENT = _object(**_all("id name project_id custom_configuration", _TEXT), **_all("created_at updated_at", _TIMESTAMP))
-RUN = _object(
-    **_all("id project_id extraction_agent_id job_id file_id status error", _TEXT),
-    **_all("created_at updated_at", _TIMESTAMP),
-    from_ui=_BOOLEAN,
-)
-CONFIG = _object(
-    **_all("chunk_mode extract_model extraction_mode extraction_target page_range parse_model", _TEXT),
-    **_all("priority system_prompt", _TEXT),
-    **_all("citation_bbox cite_sources confidence_scores high_resolution_mode invalidate_cache", _BOOLEAN),
-    **_all("multimodal_fast_mode use_reasoning", _BOOLEAN),
-    num_pages_context=_INTEGER,
-)
-FILE = _object(
-    **_all("id name project_id data_source_id external_file_id file_type purpose", _TEXT),
-    **_all("created_at updated_at expires_at last_modified_at", _TIMESTAMP),
-    file_size=_INTEGER,
-)
-_CITATION = _object(
-    page=_INTEGER,
-    matching_text=_TEXT,
-    page_dimensions=_object(width=_NUMBER, height=_NUMBER),
-    bounding_boxes={"type": "array", "items": _object(**_all("x y w h", _NUMBER))},
-)
-FIELD_METADATA = _object(
-    **_all("confidence extraction_confidence parsing_confidence", _NUMBER),
-    **_all("reasoning error", _TEXT),
-    citation={"type": "array", "items": _CITATION},
-)
