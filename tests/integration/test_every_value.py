@@ -1,5 +1,6 @@
 """Every value of every run, in the warehouse as in the API."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from support.warehouse import (
     parse_json,
     reassembled_data,
     same,
+    with_text,
 )
 
 METADATA = "extraction_runs__field_metadata"
@@ -130,11 +132,11 @@ def test_field_metadata_and_citations_are_complete(loaded: Warehouse) -> None:
             assert row["_dlt_list_idx"] == next((step for step in reversed(path) if isinstance(step, int)), 0)
             assert row["field_name"] == ".".join(step for step in path if isinstance(step, str))
             found = {NAMING.normalize_path(k): v for k, v in row.items() if k not in KEYS and v is not None}
-            for key in ("field_path", "field_name", "data_row_id"):
+            for key in ("field_path", "field_name", "data_row_id", "data_table", "data_column"):
                 found.pop(key, None)
             if row["_dlt_id"] in citations:
                 found["citation"] = citations.pop(row["_dlt_id"])
-            wrong += differences(expected, found, where)
+            wrong += differences(expected | with_text(run["data"], path), found, where)
         wrong += [f"{run['id']} {path}: not expected" for path in rows]
     assert wrong == []
     assert not actual
@@ -168,9 +170,22 @@ def test_metadata_points_to_the_row_that_holds_the_value(loaded: Warehouse) -> N
         actual = None if row["data_row_id"] is None else place(row["data_row_id"])
         assert actual == expected, (row["_run_id"], row["field_path"])
         if row["data_row_id"]:
-            assert found[row["data_row_id"]][1]["_run_id"] == row["_run_id"]
+            table, data_row = found[row["data_row_id"]]
+            assert data_row["_run_id"] == row["_run_id"]
+            assert row["data_table"] == table
             pointing += 1
+            if row["data_value"] is not None:
+                columns = [name for name in data_row if name.split("__v_")[0] == row["data_column"]]
+                (value,) = [data_row[name] for name in columns if data_row[name] is not None]
+                assert same(parsed(row["data_value"], value), value)
     assert pointing > RUNS
+
+
+def parsed(text: str, like: Any) -> Any:
+    """A value of the JSON from its text, as far as it was not a text itself."""
+    if isinstance(like, bool | int | float):
+        return json.loads(text)
+    return {"true": "True", "false": "False"}.get(text, text)  # as dlt writes booleans into a column of texts
 
 
 def test_loading_again_changes_nothing(cloud: Emulator, warehouse: Callable[[Emulator], Warehouse]) -> None:

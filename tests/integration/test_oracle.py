@@ -57,6 +57,10 @@ FEWER = settings(MANY, max_examples=120)
 def has_collision(sides: Sides, value: Any, seen: set[str] | None = None, path: tuple[str, ...] = ()) -> bool:
     """Whether two keys of a row get one name, or one that is a key column's: there dlt loses a value."""
     if isinstance(value, list):
+        if any(isinstance(one, list) for one in value) and any(
+            isinstance(one, dict) and "list" in one for one in value
+        ):
+            return True  # lists in lists have the table of a key of that name, and which comes first is not told
         return any(
             has_collision(sides, element if isinstance(element, dict) else {"list": element}) for element in value
         )

@@ -336,6 +336,7 @@ WRONG: dict[str, list[Any]] = {
     "since": NO_TIMES,
     "until": NO_TIMES,
     "full_scan": NO_FLAGS,
+    "rewrite": NO_FLAGS,
     "full_scan_every": [-1, 1e7, 1e300, *NO_NUMBERS],
     "deleted_runs": ["keep", "FLAG", "", True, 1, ["flag"], {}],
     "api_key": [*NO_TEXTS, [KEY], {"key": KEY}, KEY.encode()],

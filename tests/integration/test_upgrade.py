@@ -55,11 +55,25 @@ def test_what_has_changed_since_the_version_before_is_loaded(cloud: Emulator, ho
     cloud.delete_run(gone)
     assert house.load(full_scan_every=0, lookup_files=False)["runs"]["new"] == 1
     house.load(full_scan=True, lookup_files=False)
+    house.forget()
     assert deleted(house) == {gone}
-    assert_true(house)
+    house.load(rewrite=True, lookup_files=False)
+    assert_true(house)  # the deleted run has the name of its agent, too
 
 
 def test_a_full_scan_finds_what_the_version_before_wrote_unchanged(cloud: Emulator, house: Warehouse) -> None:
     counts = house.load(full_scan=True, lookup_files=False)
     assert (counts["runs"]["unchanged"], counts["runs"]["updated"]) == (len(cloud.runs()), 0)
+
+
+def test_new_columns_come_with_the_next_load_and_are_filled_by_writing_all_again(
+    cloud: Emulator, house: Warehouse
+) -> None:
+    house.load(full_scan_every=0, lookup_files=False)
+    assert {row["data_value"] for row in house.rows("extraction_runs__field_metadata")} == {None}
+    assert {row["agent_name"] for row in house.rows("extraction_runs")} == {None}
+    assert house.rows("extraction_runs__rejected") == []
+    assert "extraction_runs__rejected" in house.tables()
+    counts = house.load(rewrite=True, lookup_files=False)
+    assert (counts["runs"]["unchanged"], counts["runs"]["updated"]) == (0, len(cloud.runs()))
     assert_true(house)

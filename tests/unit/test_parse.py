@@ -26,7 +26,7 @@ def filled(made):
     return made["scalars"] or made["fields"] or made["elements"]
 
 
-def parse(documents, parser=None, loses=lambda node: False):
+def parse(documents, parser=None, loses=lambda node, beside: False):
     texts = [document if isinstance(document, bytes) else json.dumps(document).encode() for document in documents]
     return (parser or Parser()).parse("shape", texts, loses)
 
@@ -77,7 +77,7 @@ def test_digits_that_matter_are_kept():
     documents = [{"a": 1}, {"a": 1.5}]
     [(_, fast)] = parse(documents)
     assert fast.fields["a"].scalars["double"].to_pylist() == [1.0, 1.5]
-    [(_, exact)] = parse(documents, loses=lambda node: "double" in node.fields["a"].scalars)
+    [(_, exact)] = parse(documents, loses=lambda node, beside: "double" in node.fields["a"].scalars)
     assert {kind: array.to_pylist() for kind, array in exact.fields["a"].scalars.items()} == {
         "bigint": [1, None],
         "double": [None, 1.5],

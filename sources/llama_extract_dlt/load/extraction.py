@@ -260,9 +260,11 @@ class Extraction:
         assert self._feed is not None
         names, tables = {}, []
         for agent in self._agents.known:
-            former = []
+            former: list[str] | None = []
             if self._names.get(agent.id) != agent.name:
                 former = self._warehouse.runs_named_otherwise(agent.id, agent.name)
+            if former is None:
+                continue
             rest = [run_id for run_id in former if run_id not in self._gone and run_id not in self._feed.emitted]
             if len(rest) == len(former):
                 names[agent.id] = agent.name

@@ -247,12 +247,14 @@ class SqlWarehouse:
         owners = {table: agent for table, agent, _ in found}
         return {agent: roots[table] for table, agent, _ in found if owners[table] == agent}
 
-    def runs_named_otherwise(self, agent_id: str, name: str) -> list[str]:
-        """Return the ids of the agent's runs that have another name for it."""
-        if not self._has(RUNS) or not {"id", "extraction_agent_id", "agent_name"} <= self._runs_columns:
+    def runs_named_otherwise(self, agent_id: str, name: str) -> list[str] | None:
+        """Return the ids of the agent's runs that lack this name for it; None if there is no column for that yet."""
+        if not self._has(RUNS):
             return []
+        if not {"id", "extraction_agent_id", "agent_name"} <= self._runs_columns:
+            return None
         agent, its_name = self._column("extraction_agent_id"), self._column("agent_name")
-        source = f"{self._name(RUNS)} WHERE {agent} = %s AND {its_name} <> %s"
+        source = f"{self._name(RUNS)} WHERE {agent} = %s AND ({its_name} IS NULL OR {its_name} <> %s)"
         return list(self._ids(self._column("id"), source, [agent_id, name]))
 
     def rows(self, ids: Sequence[str]) -> Iterator[pa.Table]:

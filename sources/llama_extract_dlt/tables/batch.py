@@ -6,7 +6,7 @@ what is found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ from .metadata.places import Found as FieldMetadata
 from .metadata.places import Places, concat_metadata, field_metadata
 from .metadata.values import DataValues
 from .numbers import quote_numbers
-from .parse import Elements, Node, from_members
+from .parse import Elements, LosesDigits, Node, from_members
 from .row_keys import Int64s, Keys, UInt64s, child_keys, encode, run_keys
 from .run_parts import Parts, as_list, split_run
 from .schemas import api
@@ -175,7 +175,7 @@ class BatchTables:
             self._add_metadata(*concat_metadata(metadata))
 
     def _parse(
-        self, shape: Hashable, texts: Mapping[int, bytes], loses_digits: Callable[[Node], bool] | None = None
+        self, shape: Hashable, texts: Mapping[int, bytes], loses_digits: LosesDigits | None = None
     ) -> list[tuple[_Rows, Node]]:
         """Parses the texts of runs, given by their places, that are not `null`: some runs, and their values."""
         there = {place: text for place, text in texts.items() if text != b"null"}
@@ -185,15 +185,23 @@ class BatchTables:
         parsed = self._memory.parser.parse(shape, list(there.values()), loses_digits)
         return [(rows.take(places), root) for places, root in parsed]
 
-    def _loses_digits(self, path: tuple[str, ...], shape: Shape, node: Node) -> bool:
-        """Whether lists for the table at `path` have doubles for text columns, which want numbers as written."""
+    def _loses_digits(self, path: tuple[str, ...], shape: Shape, node: Node, beside: Node | None) -> bool:
+        """Whether lists for the table at `path` have doubles for text columns, which want numbers as written.
+
+        A column that is new may be one of text if the documents `beside` these have any there.
+        """
         if node.elements is None:
             return False
-        types = self._memory.types.get(self._names.table(path), {})
+        table = self._names.table(path)
+        types = self._memory.settled.get(table, {}) | self._memory.types.get(table, {})
+        others = beside.elements.node if beside is not None and beside.elements is not None else None
         for inner, member, its_shape in walk_shaped(node.elements.node, shape):
-            if "double" in member.scalars and types.get(self._names.column(inner), its_shape.data_type) == "text":
+            other = others.member(inner) if others is not None else None
+            new = "text" if other is not None and "text" in other.scalars else None
+            kind = types.get(self._names.column(inner), its_shape.data_type or new)
+            if "double" in member.scalars and kind == "text":
                 return True
-            if self._loses_digits(child_path(path, inner), its_shape.element(), member):
+            if self._loses_digits(child_path(path, inner), its_shape.element(), member, other):
                 return True
         return False
 

@@ -48,6 +48,13 @@ class Node:
     fields: dict[str, Node] = field(default_factory=dict)
     elements: Elements | None = None
 
+    def member(self, path: Sequence[str]) -> Node | None:
+        """The node at a path of keys; None if there is none."""
+        node: Node | None = self
+        for key in path:
+            node = node.fields.get(key) if node is not None else None
+        return node
+
     def take(self, places: Int64s) -> Node:
         """The node of these places alone, which are in ascending order."""
         if len(places) == self.length:
@@ -64,6 +71,10 @@ class Node:
             {key: member.take(places) for key, member in self.fields.items()},
             elements,
         )
+
+
+LosesDigits = Callable[[Node, Node | None], bool]
+"""Whether it matters of a node how its numbers were written, given a node that is beside it."""
 
 
 def concat(nodes: Sequence[Node]) -> Node:
@@ -186,29 +197,28 @@ class Parser:
         self._types: dict[Hashable, pa.DataType] = {}
 
     def parse(
-        self, shape: Hashable, documents: Sequence[bytes], loses_digits: Callable[[Node], bool] | None = None
+        self, shape: Hashable, documents: Sequence[bytes], loses_digits: LosesDigits | None = None
     ) -> list[tuple[Int64s, Node]]:
         """Columns of `documents`, JSON texts that are expected to be alike when `shape` is the same.
 
         Returns nodes, each with the places of its documents: one, or two where some documents have numbers that a
         64-bit integer or a double cannot hold. Arrow reads 2 beside 1.5 as 2.0 and forgets how a number was written;
-        `loses_digits` says of a node whether that matters. Without it no digits matter: numbers are measurements.
+        `loses_digits` says of a node whether that matters, given the one of the documents with such numbers. Without it
+        no digits matter: numbers are measurements.
         """
         long = np.array(with_long_numbers(documents) if loses_digits else [], dtype=np.int64)
         parsed = [(long, _parse_exactly([documents[place] for place in long]))] if len(long) else []
         if len(usual := np.setdiff1d(np.arange(len(documents)), long)):
-            parsed.append((usual, self._parse_alike(shape, [documents[place] for place in usual], loses_digits)))
+            alike = [documents[place] for place in usual]
+            node = self._parse_alike(shape, alike)
+            if node is None or (loses_digits and loses_digits(node, parsed[0][1] if parsed else None)):
+                node = _parse_exactly(alike)
+            parsed.append((usual, node))
         return parsed
 
-    def _parse_alike(
-        self, shape: Hashable, documents: Sequence[bytes], loses_digits: Callable[[Node], bool] | None
-    ) -> Node:
+    def _parse_alike(self, shape: Hashable, documents: Sequence[bytes]) -> Node | None:
         array = self._read_alike(shape, documents)
-        if array is not None:
-            node = from_arrow(array)
-            if not (loses_digits and loses_digits(node)):
-                return node
-        return _parse_exactly(documents)
+        return None if array is None else from_arrow(array)
 
     def _read_alike(self, shape: Hashable, documents: Sequence[bytes]) -> pa.Array | None:
         """The documents as Arrow reads them; None if it cannot read them together, or would change them."""

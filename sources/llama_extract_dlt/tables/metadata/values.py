@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +60,7 @@ class DataValues:
         """Return the values at `path` in those rows of a table whose keys have these upper halves, null for none."""
         found = pa.nulls(len(rows), pa.string())
         for part in self._rows.get(lists, ()):
-            node = _member(part.node, path)
+            node = part.node.member(path)
             if node is None or not node.scalars or not len(part.keys):
                 continue
             nearest = np.minimum(np.searchsorted(part.keys, rows), len(part.keys) - 1)
@@ -76,7 +76,7 @@ class DataValues:
         if key not in self._locations:
             self._locations[key] = self._locate(lists, path)
         table, column = self._locations[key]
-        nodes = [node for part in self._rows.get(lists, ()) if (node := _member(part.node, path)) is not None]
+        nodes = [node for part in self._rows.get(lists, ()) if (node := part.node.member(path)) is not None]
         scalar = any(node.scalars for node in nodes)
         inner |= any(node.fields or node.elements is not None for node in nodes)
         return Location(table, column if scalar or not inner else None)
@@ -89,14 +89,6 @@ class DataValues:
             return Location(self._names.table(table) if lists else None, self._names.column(path, CHILD_KEYS))
         except ValueError:  # no table can have that name
             return Location(None, None)
-
-
-def _member(node: Node, path: Iterable[str]) -> Node | None:
-    for key in path:
-        if key not in node.fields:
-            return None
-        node = node.fields[key]
-    return node
 
 
 def repeated(texts: Sequence[str | None], counts: Sequence[int]) -> pa.Array:
