@@ -22,19 +22,22 @@ from .console import say, show_table
 RUNS = 300
 QUERIES = {
     "Runs by agent and status": """
-        select a.name as agent, r.status, count(*) as runs, cast(max(r.updated_at) as date) as latest
-        from extraction_runs r join extraction_agents a on a.id = r.extraction_agent_id
-        group by a.name, r.status order by runs desc, agent limit 8""",
+        select agent_name as agent, status, count(*) as runs,
+               cast(max(updated_at) at time zone 'UTC' as date) as latest
+        from extraction_runs where _deleted_at is null
+        group by agent_name, status order by runs desc, agent limit 8""",
     "Line items of the largest invoices": """
         select d.vendor__name as vendor, d.invoice_date, i.description, i.quantity, i.amount
         from extraction_runs__data d join extraction_runs__data__line_items i on i._dlt_parent_id = d._dlt_id
         where i.amount is not null order by d.total desc nulls last, i._dlt_list_idx limit 6""",
-    "The least confident fields, with what the document says": """
-        select m.field_path as field, m.confidence, c.page, c.matching_text as citation, f.name as file
+    "What a person should look at": """
+        select r.file_name as file, m.field_path as field, m.data_value as value, m.confidence, c.page,
+               c.matching_text as citation
         from extraction_runs__field_metadata m
-        join extraction_runs__field_metadata__citation c on c._dlt_parent_id = m._dlt_id
-        left join extraction_runs__file f on f._run_id = m._run_id
-        where m.confidence is not null order by m.confidence, m._dlt_id limit 6""",
+        join extraction_runs r on r.id = m._run_id
+        left join extraction_runs__field_metadata__citation c on c._dlt_parent_id = m._dlt_id and c._dlt_list_idx = 0
+        where r._deleted_at is null and m.data_value is not null and m.confidence is not null
+        order by m.confidence, m._dlt_id limit 20""",
 }
 
 

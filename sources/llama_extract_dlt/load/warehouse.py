@@ -217,9 +217,8 @@ class SqlWarehouse:
         if not self._has(RUNS) or "extraction_agent_id" not in self._runs_columns:
             return {}
         key, agent = self._column("id"), self._column("extraction_agent_id")
-        query = f"SELECT {key}, {agent} FROM {self._name(RUNS)} WHERE {key}"  # noqa: S608
-        portions = _portions(ids)
-        return {row[0]: row[1] or "" for ids in portions for row in self._each(f"{query} IN ({_marks(ids)})", ids)}
+        query = f"SELECT {key}, {agent} FROM {self._name(RUNS)} WHERE {key} IN "  # noqa: S608
+        return {row[0]: row[1] or "" for some in _portions(ids) for row in self._each(f"{query}({_marks(some)})", some)}
 
     def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
         """Return the agents that have runs here, with their projects; runs found deleted count if asked for."""
@@ -261,8 +260,8 @@ class SqlWarehouse:
         """Yield the rows of these runs as they are in the warehouse."""
         if not ids or not self._has(RUNS):
             return
-        described = self._schema.tables[RUNS]["columns"]
-        columns = {name: described[name] for name in described if name in self._runs_columns}
+        described = self._schema.tables[RUNS]["columns"].items()
+        columns = {name: column for name, column in described if name in self._runs_columns}
         wanted = ", ".join(map(self._quote, columns))
         for some in _portions(ids):
             query = f"SELECT {wanted} FROM {self._name(RUNS)} WHERE {self._column('id')} IN ({_marks(some)})"  # noqa: S608

@@ -62,14 +62,10 @@ def _has_long_number(document: bytes) -> bool:
     return any("." not in number or scalar_of(Number(number))[0] == "text" for number in numbers)
 
 
-_TO_NUMBER = re.compile(rb'(?:[^0-9"-]++|"(?:[^"\\]++|\\.)*+")*+(?:(-?[0-9][0-9.eE+-]*)|\Z)', re.DOTALL)
+_TO_NUMBER = re.compile(rb'((?:[^0-9"-]++|"(?:[^"\\]++|\\.)*+")*+)(-?[0-9][0-9.eE+-]*)', re.DOTALL)
 
 
 def quote_numbers(document: bytes) -> bytes:
     """Return a JSON text with its numbers as texts, written as they were."""
-
-    def quoted(match: re.Match[bytes]) -> bytes:
-        number = match[1]
-        return match[0] if number is None else b'%b"%b"' % (match[0][: -len(number)], number)
-
-    return _TO_NUMBER.sub(quoted, document)
+    # Up to the number behind it, so that every match begins where the one before ended, and none within a text.
+    return _TO_NUMBER.sub(rb'\1"\2"', document + b" 0")[: -len(' "0"')]
