@@ -209,6 +209,8 @@ def test_the_progress_line_says_how_far_how_long_and_what_it_waits_for() -> None
     assert describe(whole, 20) == (
         "Invoices 3,200 of 6,000 · 7,200 of 20,000 runs · 85 of about 245 requests · 8 min left (20 a minute)"
     )
+    long = describe(replace(whole, agent="An agent whose name is long enough for two lines"), 20)
+    assert long.startswith("An agent whose name is … 3,200 of 6,000 · 7,200 of 20,000 runs")
     assert describe(replace(whole, seconds_left=7500.0), None).endswith(" · 2 h 5 min left")
     assert describe(Progress(waiting="the rate limit"), None) == "0 runs · 0 requests · waiting: the rate limit"
     assert describe(replace(whole, step="loading", seconds_left=None), 20).startswith("loading · 7,200 of 20,000 runs")

@@ -160,11 +160,16 @@ def progress(rate: float | None, options: argparse.Namespace) -> Iterator[Callab
         yield say_when_due
 
 
+_LONGEST_NAME = 24
+"""Characters of an agent's name in the line of progress: on a narrow terminal the numbers must have room, too."""
+
+
 def describe(progress: Progress, rate: float | None) -> str:
     """How far a load has come, how long it takes, and what it waits for."""
     parts: list[str] = [] if progress.step == "reading" else [progress.step]
     if progress.agent and progress.step == "reading":
-        parts.append(f"{progress.agent} {_of(progress.agent_read, progress.agent_total)}")
+        name = progress.agent if len(progress.agent) <= _LONGEST_NAME else f"{progress.agent[: _LONGEST_NAME - 1]}…"
+        parts.append(f"{name} {_of(progress.agent_read, progress.agent_total)}")
     parts.append(f"{_of(progress.read, progress.total)} runs")
     parts.append(f"{_of(progress.requests, progress.requests_expected, 'of about')} requests")
     if progress.seconds_left is not None:
