@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=8765, help="0 takes a free port (default: %(default)s)")
     parser.add_argument("--runs", type=int, default=200, help="number of runs (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed gives the same runs (default: 1)")
-    parser.add_argument("--corpus", choices=tuple(CORPORA), default="mixed")
+    parser.add_argument("--corpus", choices=tuple(CORPORA), default="mixed", help="which agents (default: %(default)s)")
     parser.add_argument("--order", choices=ORDERS, default="newest", help="order of run lists")
     parser.add_argument("--page-limit", type=int, default=100, help="the most runs that a page has")
     parser.add_argument("--gzip", action="store_true", help="compress answers for clients that accept it")
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
         "base_url": cloud.base_url,
         "api_key": cloud.api_key,
         "agents": len(cloud.agents()),
-        "runs": options.runs,
+        "runs": options.runs if cloud.agents() else 0,
     }
     print(json.dumps(ready), flush=True)
     stop.wait()

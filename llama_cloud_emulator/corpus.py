@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from llama_cloud_emulator import metadata
+from llama_cloud_emulator import misread
 from llama_cloud_emulator.dice import Dice
 from llama_cloud_emulator.documents import CORPORA, Kind, from_schema
+from llama_cloud_emulator.metadata import Reading
 from llama_cloud_emulator.schemas import Schema
 
 Json = Any
@@ -44,6 +45,10 @@ _ERRORS = (
     "Extraction timed out after 1800 s.\nThe document has 412 pages.",
     'Model returned invalid JSON: Expecting "," delimiter: line 1 column 8123 (char 8122)',
 )
+_EXTRACTED_AGAIN = {25: 30, 36: 30, 44: 20, 72: 60, 79: 10}
+"""Of every hundred runs, these numbers extract a file again: that of the run which is so much older, so that both have
+the same agent."""
+_CONFIG_AGAIN = {"parse_model": "openai-gpt-5", "high_resolution_mode": True, "invalidate_cache": True}
 _FINAL = ("SUCCESS", "ERROR", "PARTIAL_SUCCESS", "CANCELLED")
 
 
@@ -65,6 +70,12 @@ class Plan:
     status: str
     created: datetime
     oddities: bool  # whether the run may have empty lists, missing keys, misfit values and the like
+    first: "Plan | None" = None  # the run that extracted the same file before
+
+    @property
+    def document(self) -> "Plan":
+        """The run whose number decides what the document says."""
+        return self.first or self
 
 
 def full_config(**overrides: Json) -> dict[str, Json]:
@@ -101,7 +112,7 @@ def _dice(seed: int, index: int, part: str) -> Dice:
 
 def agents(seed: int, corpus: str) -> list[Agent]:
     found = []
-    for number, kind in enumerate(CORPORA[corpus]):
+    for number, kind in enumerate(CORPORA[corpus].kinds):
         edited = AGENT_EDITED if kind.before else NOW - SPAN - timedelta(days=3, hours=number)
         found.append(
             Agent(
@@ -139,17 +150,18 @@ def _status(index: int) -> str:
     return "ERROR" if index % 29 == 17 else "SUCCESS"
 
 
-def plan(seed: int, index: int, count: int, known: list[Agent]) -> tuple[Plan, dict[str, Json]]:
+def plan(seed: int, index: int, count: int, known: list[Agent], lifelike: bool) -> tuple[Plan, dict[str, Json]]:
     """The run number `index` of `count`, the newest being 0: its plan and its scalar fields."""
     dice = _dice(seed, index, "run")
-    mixed = len(known) > 1
-    agent = known[(0, 1, 2, 3, 4, 0, 1, 0, 2, 3)[index % 10]] if mixed else known[0]
-    status = _status(index) if mixed else "SUCCESS"
+    agent = known[(0, 1, 2, 3, 4, 0, 1, 0, 2, 3)[index % 10]] if len(known) > 1 else known[0]
+    status = _status(index) if lifelike else "SUCCESS"
     # A bulk upload creates several runs at the same instant.
-    place = index - index % 6 if mixed and index % 50 < 6 else index
+    place = index - index % 6 if lifelike and index % 50 < 6 else index
     created = NOW - SPAN * ((place + 0.5) / count) + timedelta(microseconds=dice.upto(0, 999) if place == index else 0)
     text, created = _timestamp_variant(dice, created)
-    made = Plan(seed, index, agent, status, created, mixed)
+    older = index + _EXTRACTED_AGAIN.get(index % 100, count)
+    first = plan(seed, older, count, known, lifelike)[0] if lifelike and older < count else None
+    made = Plan(seed, index, agent, status, created, lifelike, first)
     fields = scalars(made) | {"created_at": text, "updated_at": text}
     if status != "CREATED":
         updated = created + timedelta(seconds=2 + dice.random() * 240)
@@ -161,7 +173,7 @@ def scalars(made: Plan) -> dict[str, Json]:
     """The cheap fields of a run, its times excepted."""
     dice = _dice(made.seed, made.index, "scalars")
     no_file = made.oddities and made.index % 61 == 34
-    return {
+    own = {
         "id": dice.uuid(),
         "project_id": PROJECT_ID,
         "extraction_agent_id": made.agent.fields["id"],
@@ -171,6 +183,7 @@ def scalars(made: Plan) -> dict[str, Json]:
         "job_id": None if made.oddities and made.index % 37 == 20 else dice.uuid(),
         "from_ui": dice.chance(0.15),
     }
+    return own | {"file_id": scalars(made.first)["file_id"]} if made.first else own
 
 
 def error_text(made: Plan) -> str:
@@ -179,6 +192,7 @@ def error_text(made: Plan) -> str:
 
 def file_record(made: Plan, file_id: str) -> dict[str, Json]:
     """The `File` of a run."""
+    made = made.document
     dice = _dice(made.seed, made.index, "file")
     name = dice.pick(made.agent.kind.files if made.agent.kind else ("document-{n}.pdf",)).format(n=dice.digits(5))
     uploaded = made.created - timedelta(seconds=dice.random() * 90)
@@ -217,17 +231,32 @@ def body(made: Plan) -> dict[str, Json]:
     old = bool(kind and kind.before and made.oddities and made.created < AGENT_EDITED)
     schema: Schema = kind.schema_before if kind and kind.schema_before and old else agent["data_schema"]
     config = agent["config"] | (_config_override(dice, made.index) if made.oddities else {})
+    config |= _CONFIG_AGAIN if made.first else {}
     data: Json = None
     extracted: Json = None
     if made.status in ("SUCCESS", "PARTIAL_SUCCESS"):
-        data = kind.write(dice) if kind else _made_up(dice, schema, config)
+        document = _dice(made.seed, made.document.index, "document")
+        data = kind.write(document) if kind else _made_up(document, schema, config)
+        if kind and made.first:
+            data = misread.again(dice, data, kind.varies)
         if kind and kind.before and old:
             data = kind.before(data)
-        if made.oddities:
+        if made.oddities and not made.first:
             data = _odd(dice, data, schema)
     if made.status in _FINAL:
-        extracted = {"usage": _usage(dice, config), "field_metadata": _field_metadata(dice, made, config, data)}
+        pages = _pages(made, config, data)
+        extracted = {
+            "usage": _usage(dice, config, pages),
+            "field_metadata": _field_metadata(dice, made, config, data, pages),
+        }
     return {"data_schema": schema, "config": config, "data": data, "extraction_metadata": extracted}
+
+
+def _pages(made: Plan, config: dict[str, Json], data: Json) -> int:
+    """How many pages the document has."""
+    if isinstance(data, list) and config["extraction_target"] == "PER_PAGE":
+        return len(data)
+    return _dice(made.seed, made.document.index, "pages").upto(1, 6)
 
 
 def _made_up(dice: Dice, schema: Schema, config: dict[str, Json]) -> Json:
@@ -250,8 +279,7 @@ def _config_override(dice: Dice, index: int) -> dict[str, Json]:
     )
 
 
-def _usage(dice: Dice, config: dict[str, Json]) -> Json:
-    pages = dice.upto(1, 6)
+def _usage(dice: Dice, config: dict[str, Json], pages: int) -> Json:
     usage = {
         "num_pages_extracted": pages,
         "num_document_tokens": pages * dice.upto(700, 1900),
@@ -289,10 +317,11 @@ def _odd(dice: Dice, data: Json, schema: Schema) -> Json:
     return data
 
 
-def _field_metadata(dice: Dice, made: Plan, config: dict[str, Json], data: Json) -> Json:
+def _field_metadata(dice: Dice, made: Plan, config: dict[str, Json], data: Json, pages: int) -> Json:
     if not (config["cite_sources"] or config["confidence_scores"]):
         return {}
-    tree = metadata.tree(dice, config, data) if data is not None else {}
+    doubts = made.agent.kind.doubts if made.agent.kind else {}
+    tree = Reading(dice, config, pages, doubts).tree(data) if data is not None else {}
     if made.oddities and isinstance(tree, dict) and (made.status != "SUCCESS" or dice.chance(0.03)):
         tree["error"] = "Citations could not be computed for all fields: token limit exceeded"
     return tree

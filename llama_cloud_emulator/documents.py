@@ -1,7 +1,7 @@
 """The kinds of made-up documents: for each agent a data schema and data that conforms to it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
@@ -113,6 +113,8 @@ def _line_item(dice: Dice) -> Json:
 
 
 def invoice(dice: Dice) -> Json:
+    # Nobody's invoices have a fax number, a cost centre or another address for the goods, and no position a serial
+    # number: that one is missing, where the others are null.
     items = [_line_item(dice) for _ in range(dice.pick(_ITEM_COUNTS))]
     subtotal = round(sum(item["amount"] for item in items), 2)
     issued = dice.day()
@@ -127,6 +129,7 @@ def invoice(dice: Dice) -> Json:
         "vendor": {
             "name": dice.pick(COMPANIES),
             "tax_id": f"DE{dice.digits(9)}" if dice.chance(0.7) else None,
+            "fax": None,
             "address": {
                 "street": f"{dice.pick(STREETS)} {dice.upto(1, 240)}",
                 "city": dice.pick(CITIES),
@@ -144,6 +147,9 @@ def invoice(dice: Dice) -> Json:
         if dice.chance(0.8)
         else None,
         "notes": dice.pick(NOTES) if dice.chance(0.5) else None,
+        "late_fee": dice.money(40) if dice.chance(0.04) else None,
+        "cost_center": None,
+        "delivery_address": None,
     }
 
 
@@ -186,6 +192,7 @@ def resume(dice: Dice) -> Json:
             for _ in range(dice.upto(0, 3))
         ],
         "skills": [dice.pick(_TOOLS) for _ in range(dice.upto(0, 9))],
+        "publications": [],
         "availability": [
             [day, f"{dice.upto(7, 10):02d}:00", f"{dice.upto(14, 18)}:30"]
             for day in ("Mon", "Tue", "Wed", "Thu", "Fri")
@@ -225,12 +232,14 @@ def contract(dice: Dice) -> Json:
             ("Master Services Agreement", "Rahmenvertrag", "Non-Disclosure Agreement", "業務委託契約書")
         ),
         "contract_id": f"00{dice.digits(6)}" if dice.chance(0.8) else None,
+        "amends": f"00{dice.digits(6)}" if dice.chance(0.06) else None,
         "effective_date": dice.day().isoformat() if dice.chance(0.9) else None,
         "signed_on": _date_text(dice) if dice.chance(0.7) else None,
         "parties": [
             {
                 "name": dice.pick(COMPANIES),
                 "role": role,
+                "registration_number": None,
                 "signed": dice.chance(0.8),
                 "signatories": [dice.pick(PEOPLE) for _ in range(dice.upto(0, 2))],
             }
@@ -248,9 +257,11 @@ def contract(dice: Dice) -> Json:
 
 
 def _contract_before(data: Json) -> Json:
-    """The data of a run from before the agent's edit: one field less, and one of another type."""
+    """The data of a run from before the agent's edit: one field less, one of another type, one that was given up."""
     term = data["renewal_term"]
-    return {k: v for k, v in data.items() if k != "governing_law"} | {"renewal_term": term and f"{term} months"}
+    language = {"Rahmenvertrag": "German", "業務委託契約書": "Japanese"}.get(data["title"], "English")
+    kept = {name: value for name, value in data.items() if name != "governing_law"}
+    return kept | {"renewal_term": term and f"{term} months", "language": language}
 
 
 # -- bank statements: one object a table row -----------------------------------------------------------------
@@ -273,6 +284,7 @@ def statement(dice: Dice) -> Json:
                 "amount": amount,
                 "balance": balance if dice.chance(0.8) else None,
                 "category": dice.pick(("salary", "rent", "card", "fee", "transfer")) if dice.chance(0.6) else None,
+                "cheque_number": None,
             }
         )
     return rows
@@ -283,28 +295,31 @@ def statement(dice: Dice) -> Json:
 
 def form(dice: Dice) -> Json:
     number = dice.digits(5)
-    return [
-        {
-            "form_number": number,
-            "page": page + 1 if dice.chance(0.9) else None,
-            "section": dice.pick(("Claimant", "Incident 🚗", "Costs", "Erklärung")) if dice.chance(0.8) else None,
-            "entries": [
-                {
-                    "label": dice.pick(("Name", "Policy no.", "Date of loss", "Amount", "Phone", "備考")),
-                    "value": dice.pick(
-                        (dice.pick(PEOPLE), f"0{dice.digits(5)}", _date_text(dice), dice.upto(1, 900), None)
-                    ),
-                    "crossed_out": True if dice.chance(0.05) else None,
-                }
-                for _ in range(dice.upto(0, 8))
-            ],
-            "checkboxes": [dice.chance(0.4) for _ in range(dice.upto(0, 5))],
-            "total": dice.pick(("1 234,00 EUR", "$87.50", "017", "ca. 300")) if dice.chance(0.4) else None,
-            "signed_at": f"{dice.day().isoformat()}T14:{dice.upto(10, 59)}:00+02:00" if dice.chance(0.4) else None,
-            "handwritten": dice.chance(0.5) if dice.chance(0.7) else None,
-        }
-        for page in range(dice.upto(1, 5))
-    ]
+    return [_form_page(dice, number, page + 1) for page in range(dice.upto(1, 5))]
+
+
+def _form_page(dice: Dice, number: str, page: int) -> Json:
+    filled = {
+        "form_number": number,
+        "page": page if dice.chance(0.9) else None,
+        "section": dice.pick(("Claimant", "Incident 🚗", "Costs", "Erklärung")) if dice.chance(0.8) else None,
+        "entries": [
+            {
+                "label": dice.pick(("Name", "Policy no.", "Date of loss", "Amount", "Phone", "備考")),
+                "value": dice.pick(
+                    (dice.pick(PEOPLE), f"0{dice.digits(5)}", _date_text(dice), dice.upto(1, 900), None)
+                ),
+                "crossed_out": True if dice.chance(0.05) else None,
+            }
+            for _ in range(dice.upto(0, 8))
+        ],
+        "checkboxes": [dice.chance(0.4) for _ in range(dice.upto(0, 5))],
+        "total": dice.pick(("1 234,00 EUR", "$87.50", "017", "ca. 300")) if dice.chance(0.4) else None,
+        "signed_at": f"{dice.day().isoformat()}T14:{dice.upto(10, 59)}:00+02:00" if dice.chance(0.4) else None,
+        "handwritten": dice.chance(0.5) if dice.chance(0.7) else None,
+    }
+    # A field that is not on the page is missing here, not null: `witness` is on none.
+    return filled | ({"police_report": f"P-{dice.digits(6)}"} if dice.chance(0.04) else {})
 
 
 # -- any other schema ----------------------------------------------------------------------------------------
@@ -354,13 +369,31 @@ class Kind:
     write: Callable[[Dice], Json]
     config: dict[str, Json] = field(default_factory=dict)
     files: tuple[str, ...] = ("document-{n}.pdf",)
+    varies: tuple[str, ...] = ()  # fields that another extraction of the same file may read differently
+    doubts: Mapping[str, float] = field(default_factory=dict)  # how often the value of a field is hard to read
     schema_before: Schema | None = None
     before: Callable[[Json], Json] | None = None
 
 
 _CITED = {"cite_sources": True, "confidence_scores": True}
-INVOICES = Kind("Invoices", INVOICE, invoice, files=("rechnung_{n}.pdf", "INV {n}.PDF", "scan-{n}.png"))
-INVOICES_CITED = Kind("Invoices", INVOICE, invoice, _CITED, INVOICES.files)
+INVOICES = Kind(
+    "Invoices",
+    INVOICE,
+    invoice,
+    files=("rechnung_{n}.pdf", "INV {n}.PDF", "scan-{n}.png"),
+    varies=("tax_id", "postal_code", "quantity", "notes"),
+    doubts={"tax_id": 0.06, "postal_code": 0.04, "sku": 0.01, "quantity": 0.008},
+)
+INVOICES_CITED = replace(INVOICES, config=_CITED)
+CLAIM_FORMS = Kind(
+    "Claim forms",
+    FORM_PAGE,
+    form,
+    {**_CITED, "extraction_target": "PER_PAGE", "high_resolution_mode": True, "citation_bbox": True},
+    ("form-{n}.tiff", "claim {n}.pdf"),
+    varies=("form_number", "value", "total", "signed_at"),
+    doubts={"value": 0.04, "total": 0.12, "signed_at": 0.12},
+)
 MIXED = (
     INVOICES_CITED,
     Kind(
@@ -374,6 +407,7 @@ MIXED = (
             "extract_model": "openai-gpt-5",
         },
         ("CV {n} (final).docx", "lebenslauf-{n}.pdf", "履歴書_{n}.pdf"),
+        varies=("name", "email", "phone", "employer", "year"),
     ),
     Kind(
         "Contracts (legal)",
@@ -381,8 +415,10 @@ MIXED = (
         contract,
         {**_CITED, "chunk_mode": "SECTION", "system_prompt": 'Quote clauses verbatim.\nDo not "summarise" them.'},
         ("contract-{n}.pdf", "MSA {n} signed.pdf"),
-        CONTRACT_BEFORE,
-        _contract_before,
+        varies=("name", "signed_on", "liability_cap", "signatories"),
+        doubts={"signed_on": 0.12, "liability_cap": 0.08, "signatories": 0.06},
+        schema_before=CONTRACT_BEFORE,
+        before=_contract_before,
     ),
     Kind(
         "Bank statements",
@@ -390,17 +426,25 @@ MIXED = (
         statement,
         {"extraction_target": "PER_TABLE_ROW", "extraction_mode": "BALANCED", "confidence_scores": True},
         ("statement_{n}.xlsx", "kontoauszug_{n}.pdf"),
+        varies=("text", "counterparty"),
     ),
-    Kind(
-        "Claim forms",
-        FORM_PAGE,
-        form,
-        {**_CITED, "extraction_target": "PER_PAGE", "high_resolution_mode": True, "citation_bbox": True},
-        ("form-{n}.tiff", "claim {n}.pdf"),
-    ),
+    CLAIM_FORMS,
 )
-CORPORA: dict[str, tuple[Kind, ...]] = {
-    "mixed": MIXED,
-    "invoices": (INVOICES,),
-    "invoices-cited": (INVOICES_CITED,),
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """The agents of a project, and whether their runs fail, are odd and share files now and then as real ones do."""
+
+    kinds: tuple[Kind, ...]
+    lifelike: bool = True
+
+
+CORPORA = {
+    "mixed": Corpus(MIXED),
+    "only-invoices": Corpus((INVOICES_CITED,)),
+    "only-claim-forms": Corpus((CLAIM_FORMS,)),
+    "empty": Corpus(()),
+    "invoices": Corpus((INVOICES,), lifelike=False),
+    "invoices-cited": Corpus((INVOICES_CITED,), lifelike=False),
 }

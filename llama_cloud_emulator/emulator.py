@@ -19,9 +19,10 @@ class Emulator(Store):
     """A local LlamaCloud over real HTTP.
 
     Args:
-        runs: How many runs there are at the start.
+        runs: How many runs there are at the start; none where there is no agent.
         seed: The same seed gives the same agents and runs, byte for byte.
-        corpus: `mixed` (five agents), `invoices` or `invoices-cited` (one agent, all runs successful).
+        corpus: `mixed` (five agents, the demo's); `only-invoices` or `only-claim-forms` (one of them); `empty` (no
+            agent); `invoices` or `invoices-cited` (one agent, all runs successful and all files different).
         order: The order of run lists: `newest` first, `oldest` first, `shuffled`, or `unstable`: newest first, but runs
             of the same instant change places at every request.
         page_limit: The most items that a page of runs has, whatever `limit` asks.

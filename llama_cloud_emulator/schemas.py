@@ -85,6 +85,9 @@ INVOICE = _with_defs(
         paid=_optional(_boolean("True when the document says that it has been paid already.")),
         payment_terms=_optional(_text("Payment terms as printed, for example '30 days net, 2% 10 days'.")),
         notes=_optional(_text("Any other remark on the document, line breaks kept.")),
+        late_fee=_optional(_number("Fee for late payment of an earlier invoice.")),
+        cost_center=_optional(_text("Our cost centre, when it is printed.")),
+        delivery_address=_optional(_ref("Address", "Where the goods went, when it is another address.")),
     ),
     _ADDRESS,
     {
@@ -98,6 +101,7 @@ INVOICE = _with_defs(
         "The issuing company.",
         name=_text("Legal name of the company, including its legal form."),
         tax_id=_optional(_text("VAT or tax number, as printed.")),
+        fax=_optional(_text("Fax number.")),
         address=_ref("Address", "Address of the company."),
     ),
     _model(
@@ -108,6 +112,7 @@ INVOICE = _with_defs(
         quantity=_number("Quantity; 1 when none is printed."),
         unit_price=_number("Price of one unit before taxes."),
         amount=_number("Amount of the line before taxes."),
+        serial_number=_optional(_text("Serial number of the article.")),
         taxes=_array(_ref("Tax"), "Taxes that are shown on the line itself; empty when there are none."),
     ),
     _model(
@@ -132,6 +137,7 @@ RESUME = _with_defs(
         jobs=_array(_ref("Job"), "Positions held, latest first."),
         education=_array(_ref("Education"), "Schools and universities."),
         skills=_array({"type": "string"}, "Skills as written, one each."),
+        publications=_array({"type": "string"}, "Titles of publications."),
         availability=_array(
             {"items": {"type": "string"}, "type": "array"}, "Weekly availability: a list of [weekday, from, to]."
         ),
@@ -171,6 +177,7 @@ def _contract_schema(**changed: Schema) -> Schema:
     fields = {
         "title": _text("Title of the contract."),
         "contract_id": _optional(_text("Number of the contract as printed.")),
+        "amends": _optional(_text("Number of the contract that this one amends.")),
         "effective_date": _optional(_text("Date on which the contract takes effect.", format="date")),
         "signed_on": _optional(_text("Date of signature as written.")),
         "parties": _array(_ref("ContractParty"), "Everyone who signs."),
@@ -205,6 +212,7 @@ def _contract_schema(**changed: Schema) -> Schema:
             "A party.",
             name=_text("Legal name."),
             role=_text("Role in the contract.", enum=["customer", "supplier", "guarantor"]),
+            registration_number=_optional(_text("Number in the commercial register.")),
             signed=_boolean("Whether there is a signature."),
             signatories=_array({"type": "string"}, "Names of the people who sign."),
         ),
@@ -212,7 +220,11 @@ def _contract_schema(**changed: Schema) -> Schema:
 
 
 CONTRACT = _contract_schema()
-CONTRACT_BEFORE = _contract_schema(governing_law={}, renewal_term=_optional(_text("Length of a renewal as written.")))
+CONTRACT_BEFORE = _contract_schema(
+    governing_law={},
+    renewal_term=_optional(_text("Length of a renewal as written.")),
+    language=_text("Language in which the contract is written."),
+)
 
 
 # -- bank statements: one object a table row -----------------------------------------------------------------
@@ -230,6 +242,7 @@ STATEMENT_ROW = _with_defs(
         amount=_number("Amount; negative for a debit."),
         balance=_optional(_number("Balance after the booking.")),
         category=_optional(_ref("Category", "Category of the booking.")),
+        cheque_number=_optional(_text("Number of the cheque.")),
     ),
     {"enum": ["salary", "rent", "card", "fee", "transfer"], "title": "Category", "type": "string"},
 )
@@ -249,6 +262,8 @@ FORM_PAGE = _with_defs(
         total=_optional(_text("Total as written by hand.")),
         signed_at=_optional(_text("Time of the signature.", format="date-time")),
         handwritten=_optional(_boolean("True when the page is written by hand.")),
+        police_report=_optional(_text("Number of the police report.")),
+        witness=_optional(_text("Name of a witness.")),
     ),
     _model(
         "Entry",

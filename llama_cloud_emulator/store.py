@@ -73,9 +73,9 @@ class Store:
         self._sorted: dict[tuple[str, str], list[Run]] = {}
         self._numbers = 0
         self.order = order
-        known = list(self._agents.values())
-        for index in reversed(range(runs)):
-            plan, fields = made_up.plan(seed, index, runs, known)
+        known, lifelike = list(self._agents.values()), CORPORA[corpus].lifelike
+        for index in reversed(range(runs if known else 0)):
+            plan, fields = made_up.plan(seed, index, runs, known, lifelike)
             self._insert(Run(self._next_number(), plan.created, plan, fields))
 
     # -- settings --------------------------------------------------------------------------------------------
@@ -119,7 +119,7 @@ class Store:
     def add_run(self, agent_id: str | None = None, status: str = "SUCCESS", **fields: Json) -> dict[str, Json]:
         """A new run of an agent (the first one by default), made up as its others are; `fields` win."""
         with self.lock:
-            agent = self._agents[agent_id or next(iter(self._agents))]
+            agent = self._agents[agent_id or next(iter(self._agents), "")]
             now, number = self._tick(), self._next_number()
             plan = Plan(self.seed, _ADDED + number, agent, status, now, oddities=False)
             own = made_up.scalars(plan)

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
+from datetime import datetime
 from itertools import pairwise
 from urllib.parse import parse_qs, quote
 
@@ -206,6 +207,191 @@ def test_corpus_has_what_a_reader_must_cope_with():
     assert {dict, list, type(None)} == set(roots)
 
 
+def values(data, path=()):
+    """The values of the data by their path; what is null or missing has none."""
+    if isinstance(data, dict | list):
+        steps = data.items() if isinstance(data, dict) else enumerate(data)
+        return {place: value for step, below in steps for place, value in values(below, (*path, step)).items()}
+    return {} if data is None else {path: data}
+
+
+def filled(cloud, name):
+    """How many runs of the agent have data, and in how many of them each field, lists aside, has a value."""
+    (agent,) = [agent["id"] for agent in cloud.agents() if agent["name"] == name]
+    extracted = [run["data"] for run in cloud.runs(agent) if run["data"]]
+    fields = [{tuple(step for step in path if isinstance(step, str)) for path in values(data)} for data in extracted]
+    return len(extracted), Counter(field for found in fields for field in found)
+
+
+def test_some_files_are_extracted_twice_and_read_otherwise():
+    cloud = Emulator(runs=300)
+    runs_of = defaultdict(list)
+    for run in sorted(cloud.runs(), key=lambda run: datetime.fromisoformat(run["created_at"])):
+        if run["file_id"]:
+            runs_of[run["file_id"]].append(run)
+    twice = [runs for runs in runs_of.values() if len(runs) > 1]
+    assert {len(runs) for runs in twice} == {2}
+    assert 5 < len(twice) < 20
+    assert {first["extraction_agent_id"] for first, _ in twice} == {agent["id"] for agent in cloud.agents()}
+    for first, again in twice:
+        assert again["extraction_agent_id"] == first["extraction_agent_id"]
+        assert datetime.fromisoformat(again["created_at"]) > datetime.fromisoformat(first["created_at"])
+        assert again["config"] != first["config"]
+        file = first["file"] or again["file"]
+        assert again["file"] in (None, file)
+        assert datetime.fromisoformat(file["created_at"]) < datetime.fromisoformat(first["created_at"])
+        pages = [run["extraction_metadata"]["usage"]["num_pages_extracted"] for run in (first, again)]
+        assert pages[0] == pages[1]
+        before, after = values(first["data"]), values(again["data"])
+        both = before.keys() & after.keys()
+        assert 0 < sum(before[path] != after[path] for path in both) < len(both) / 2
+    assert any(first["data_schema"] != again["data_schema"] for first, again in twice)
+    assert any(values(first["data"]).keys() != values(again["data"]).keys() for first, again in twice)
+
+
+def test_some_fields_are_never_filled_and_some_nearly_never():
+    cloud = Emulator(runs=300)
+    schemas = {agent["name"]: agent["data_schema"] for agent in cloud.agents()}
+    for name, never, nearly in (
+        ("Invoices", ["cost_center", "delivery_address"], "late_fee"),
+        ("Résumés / CVs", ["publications"], None),
+        ("Contracts (legal)", [], "amends"),
+        ("Bank statements", ["cheque_number"], None),
+        ("Claim forms", ["witness"], "police_report"),
+    ):
+        count, found = filled(cloud, name)
+        assert {*never, *([nearly] if nearly else [])} <= schemas[name]["properties"].keys()
+        assert not {path[0] for path in found} & set(never)
+        assert nearly is None or 0 < found[nearly,] < count / 6
+    _, found = filled(cloud, "Invoices")
+    for model, field, beside in (
+        ("Vendor", ("vendor", "fax"), ("vendor", "name")),
+        ("LineItem", ("line_items", "serial_number"), ("line_items", "amount")),
+    ):
+        assert field[-1] in schemas["Invoices"]["$defs"][model]["properties"]
+        assert field not in found
+        assert found[beside] > 50
+    # Null in some agents' data, missing in others'.
+    invoices, *_, forms = (cloud.runs(agent["id"]) for agent in cloud.agents())
+    assert any("cost_center" in run["data"] for run in invoices if run["data"])
+    assert not any("witness" in page for run in forms for page in run["data"] or [])
+
+
+def test_an_agents_schema_was_edited_after_its_older_runs():
+    cloud = Emulator(runs=300)
+    (agent,) = [agent for agent in cloud.agents() if agent["name"] == "Contracts (legal)"]
+    edited = datetime.fromisoformat(agent["updated_at"])
+    runs = cloud.runs(agent["id"])
+    older = [run for run in runs if datetime.fromisoformat(run["created_at"]) < edited]
+    assert len(older) > 20
+    assert len(runs) - len(older) > 10
+    for run in runs:
+        assert (run["data_schema"] == agent["data_schema"]) == (run not in older)
+    (before,) = {json.dumps(run["data_schema"]) for run in older}
+    before, now = json.loads(before)["properties"], agent["data_schema"]["properties"]
+    assert now.keys() - before.keys() == {"governing_law"}
+    assert before.keys() - now.keys() == {"language"}
+    assert [name for name in before if name in now and before[name] != now[name]] == ["renewal_term"]
+    for run in runs:
+        if run["data"]:
+            assert ("language" in run["data"]) == (run in older)
+            assert run not in older or "governing_law" not in run["data"]
+    terms = {run in older: set() for run in runs}
+    for run in runs:
+        terms[run in older].add(type((run["data"] or {}).get("renewal_term")))
+    assert terms == {True: {str, type(None)}, False: {int, type(None)}}
+
+
+def cited(cloud):
+    """The leaves of the field metadata that have a confidence: confidence, run, path, value, citations."""
+
+    def leaves(tree, data, path):
+        if isinstance(tree, dict) and isinstance(tree.get("confidence"), float):
+            yield path, data, tree
+        elif isinstance(tree, dict | list) and isinstance(data, dict | list):
+            for step, below in tree.items() if isinstance(tree, dict) else enumerate(tree):
+                if isinstance(below, dict | list):
+                    yield from leaves(below, data[step], (*path, step))
+
+    for run in cloud.runs():
+        tree = (run["extraction_metadata"] or {}).get("field_metadata")
+        for path, value, leaf in leaves(tree, run["data"], ()):
+            yield leaf["confidence"], run, path, value, leaf.get("citation")
+
+
+def agrees(value, text):
+    """Whether a citation says what was extracted."""
+    if isinstance(value, bool):
+        return text == "☐☒"[value]
+    if isinstance(value, str):
+        return value.startswith(text)
+    try:
+        return float(text.replace(",", "")) == value
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_the_least_confident_values_are_worth_a_review(seed):
+    leaves = sorted(cited(Emulator(runs=300, seed=seed)), key=lambda leaf: leaf[0])
+    queue = leaves[:20]
+    assert len({run["extraction_agent_id"] for _, run, *_ in queue}) > 2
+    assert len({path[-1] for _, _, path, *_ in queue}) > 5
+    assert max(Counter(run["id"] for _, run, *_ in queue).values()) < 5
+    assert len({confidence for confidence, *_ in queue}) > 15
+    agreeing = 0
+    for _, run, _, value, citations in queue:
+        assert citations
+        for citation in citations:
+            assert 1 <= citation["page"] <= run["extraction_metadata"]["usage"]["num_pages_extracted"]
+        agreeing += agrees(value, citations[0]["matching_text"])
+    assert 4 < agreeing < 16
+    # Most values need no review, and what their citations say is what was extracted.
+    assert 20 < sum(confidence < 0.65 for confidence, *_ in leaves) < len(leaves) / 50
+    for confidence, run, path, value, citations in leaves:
+        assert confidence > 0.65 or citations or not run["config"]["cite_sources"]
+        if confidence > 0.75:
+            assert all(agrees(value, citation["matching_text"]) for citation in citations or ()), (path, value)
+
+
+def test_citations_are_on_the_pages_of_the_document():
+    some = 0
+    for _, run, path, _, citations in cited(Emulator(runs=300)):
+        pages = run["extraction_metadata"]["usage"]["num_pages_extracted"]
+        for citation in citations or ():
+            some += citation["page"] > 1
+            assert 1 <= citation["page"] <= pages
+            if run["config"]["extraction_target"] == "PER_PAGE":
+                assert citation["page"] == path[0] + 1
+    assert some > 1000
+
+
+@pytest.mark.parametrize(
+    ("corpus", "names"),
+    [("only-invoices", ["Invoices"]), ("only-claim-forms", ["Claim forms"]), ("empty", [])],
+)
+def test_a_project_has_some_of_the_agents(corpus, names):
+    whole = {agent["name"]: agent for agent in Emulator(runs=0).agents()}
+    with Emulator(runs=120, corpus=corpus) as cloud, vendor(llama_cloud.LlamaCloud, cloud) as client:
+        assert [agent.name for agent in client.extraction.extraction_agents.list()] == names
+        assert len(cloud.runs()) == (120 if names else 0)
+        for agent in cloud.agents():
+            assert (agent["data_schema"], agent["config"]) == (
+                whole[agent["name"]]["data_schema"],
+                whole[agent["name"]]["config"],
+            )
+            runs = cloud.runs(agent["id"])
+            assert len({run["status"] for run in runs}) > 3
+            files = Counter(run["file_id"] for run in runs if run["file_id"])
+            assert set(files.values()) == {1, 2}
+        if not names:
+            assert [agent.name for agent in client.extraction.extraction_agents.list(include_default=True)] == [
+                "Default"
+            ]
+            with pytest.raises(KeyError):
+                cloud.add_run()
+
+
 @pytest.mark.parametrize(("corpus", "low", "high"), [("invoices", 7, 9.5), ("invoices-cited", 15, 21)])
 def test_invoice_runs_have_the_size_of_real_ones(corpus, low, high):
     with Emulator(runs=200, corpus=corpus) as cloud, httpx.Client(base_url=cloud.base_url) as client:
@@ -248,6 +434,19 @@ def test_agents_come_go_and_hide(cloud, http):
     cloud.delete_agent(agent["id"])
     assert http.get(f"{RUNS}/{run['id']}").status_code == 404
     assert agent["id"] not in {listed["id"] for listed in http.get(AGENTS).json()}
+
+
+def test_a_renamed_agent_keeps_all_but_its_name(cloud, http):
+    agent = cloud.agents()[0]
+    runs = page(http, agent["id"], limit=100)
+    renamed = cloud.rename_agent(agent["id"], "Bills")
+    assert renamed == agent | {"name": "Bills", "updated_at": renamed["updated_at"]}
+    assert renamed["updated_at"] > agent["updated_at"]
+    assert http.get(AGENTS).json()[0] == http.get(f"{AGENTS}/{agent['id']}").json() == renamed
+    assert http.get(f"{AGENTS}/by-name/{agent['name']}").status_code == 404
+    assert page(http, agent["id"], limit=100) == runs  # no run says what its agent is called
+    with pytest.raises(KeyError):
+        cloud.rename_agent(UNKNOWN, "Bills")
 
 
 def test_broken_item_stands_in_the_list_as_it_is(cloud, http):

@@ -1,9 +1,11 @@
 """A dataset that the version before has loaded is loaded on, without a refresh.
 
 `data/loaded_by_the_version_before.zip` is such a dataset, exported from DuckDB: 24 runs of the emulator with seed 7,
-loaded by the source as it was before it was divided into rooms.
+loaded by the source as it was before it was divided into rooms. `service.json` in it has these runs and their agents,
+as they were served then, so that the emulator may make up others.
 """
 
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +23,14 @@ EXPORT = TEST_DATA / "loaded_by_the_version_before.zip"
 
 @pytest.fixture
 def cloud() -> Iterator[Emulator]:
-    with Emulator(runs=24, seed=7) as cloud:
+    with Emulator(seed=7, corpus="empty") as cloud, zipfile.ZipFile(EXPORT) as archive:
+        service = json.loads(archive.read("service.json"))
+        for agent in service["agents"]:
+            cloud.add_agent(**agent)
+        for run in service["runs"]:
+            cloud.add_run(run["extraction_agent_id"], **run)
+        assert cloud.agents() == service["agents"]
+        assert cloud.runs() == service["runs"][::-1]
         yield cloud
 
 
