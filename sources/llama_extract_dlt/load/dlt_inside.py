@@ -32,6 +32,13 @@ def refreshed_tables() -> tuple[list[str], list[str]]:
     return dropped, emptied
 
 
+def resource_state(pipeline: dlt.Pipeline, source: str, resource: str) -> dict[str, Any]:
+    """Return what the pipeline knows of a resource; empty if it was never loaded."""
+    state: Any = pipeline.state
+    found: dict[str, Any] = state.get("sources", {}).get(source, {}).get("resources", {}).get(resource, {})
+    return found
+
+
 def check_dataset(pipeline: dlt.Pipeline) -> None:
     """Refuse a dataset whose name is that of another one's staging dataset: dlt would empty its tables."""
     config: Any = pipeline.destination_client().config
