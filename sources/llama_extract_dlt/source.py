@@ -18,6 +18,7 @@ from dlt.extract import DltResource
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
 from .load.extraction import Extraction
+from .load.habits import check_contract, check_source
 from .load.items import as_items
 from .load.running_sync import Extractions
 from .service.budget import RequestBudget
@@ -112,16 +113,20 @@ def llama_extract(
 
     @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents() -> Iterator[Any]:
+        check_source(dlt.current.source())
         extraction = extractions.current()
         extraction.prepare(dlt.current.source_schema(), dlt.current.resource_state(RUNS))
+        check_contract(dlt.current.source(), dlt.current.source_schema())
         for table in extraction.agent_tables(dlt.current.resource_state()):
             yield from as_items(table)
         dlt.current.resource_metrics().update(extraction.metrics())
 
     @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")
     def extraction_runs() -> Iterator[Any]:
+        check_source(dlt.current.source())
         extraction, state = extractions.current(), dlt.current.resource_state()
         extraction.prepare(dlt.current.source_schema(), state)
+        check_contract(dlt.current.source(), dlt.current.source_schema())
         for tables in extraction.batches(state):
             for table in tables:
                 yield from as_items(table)
