@@ -19,16 +19,20 @@ if TYPE_CHECKING:
     from .load.report import AgentReport as AgentReport
     from .load.report import Progress as Progress
     from .load.report import Report as Report
+    from .session import plan_sync as plan_sync
     from .session import sync as sync
     from .source import llama_extract as llama_extract
+    from .tracking.dry_run import AgentPlan as AgentPlan
 
 _MODULES = {
+    "AgentPlan": ".tracking.dry_run",
     "AgentReport": ".load.report",
     "ConfigurationError": ".errors",
     "LlamaExtractError": ".errors",
     "Progress": ".load.report",
     "Report": ".load.report",
     "llama_extract": ".source",
+    "plan_sync": ".session",
     "sync": ".session",
 }
 __all__ = list(_MODULES)

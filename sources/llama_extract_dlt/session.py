@@ -14,12 +14,13 @@ from dlt.extract import DltSource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
-from .load.dlt_inside import duckdb_file, load_few_tables_at_once
+from .load.dlt_inside import duckdb_file, load_few_tables_at_once, resource_state
 from .load.locks import alone
 from .load.report import AgentReport, Progress, Report, Step
 from .load.running_sync import RUNNING_SYNCS, RunningSync
-from .source import llama_extract
-from .tables.contract import RUNS
+from .source import extraction_of, llama_extract
+from .tables.contract import AGENTS, RUNS
+from .tracking.dry_run import AgentPlan
 
 RUN_ARGUMENTS = frozenset({"loader_file_format", "schema_contract"})
 """What `sync` passes on to `pipeline.run`; the others would have no effect on a source that merges by itself."""
@@ -71,7 +72,7 @@ def sync(
         load_few_tables_at_once(pipeline)
         if refresh:
             # First what is known, then the tables: cut off in between, the next load still finds all that is missing.
-            pipeline.run(source.with_resources("forget"))
+            _forget(pipeline, source)
             run_arguments["refresh"] = "drop_sources"
         load_ids: list[str] = []
         while True:
@@ -86,6 +87,28 @@ def sync(
             if not _goes_on(source, running):
                 return _report(running.extractions[-1].metrics(), load_ids, time.monotonic() - began)
             run_arguments.pop("refresh", None)
+
+
+def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any) -> list[AgentPlan]:
+    """Say what `sync` would read with the same arguments, which takes a request for the agents and one for each.
+
+    Nothing is loaded, and the pipeline's state comes from the destination where the working folder has none. Runs and
+    jobs that are asked for by their ids are not among the plans: each takes a request.
+
+    Raises:
+        ConfigurationError: an argument is none of `llama_extract`, or a setting cannot be used.
+        LlamaExtractError: the service could not be asked.
+    """
+    if unknown := arguments.keys() - config.SETTINGS:
+        raise ConfigurationError(f"plan_sync does not take {min(unknown)}: it takes the arguments of llama_extract")
+    extraction = extraction_of(arguments)()
+    known: dict[str, Any] = {}
+    if not refresh:
+        file = duckdb_file(pipeline)
+        if file is None or file.exists():  # asking would make it
+            pipeline.sync_destination()
+        known = resource_state(pipeline, llama_extract.name, RUNS)
+    return list(extraction.plan(known.get("agents", {})))
 
 
 # ── before the load ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -134,6 +157,18 @@ def _start_over(pipeline: dlt.Pipeline, ours: str) -> None:
             )
     if pending:
         pipeline.drop()
+
+
+def _forget(pipeline: dlt.Pipeline, source: DltSource) -> None:
+    """Load a package of nothing, with which the destination's state no longer has anything of the resources."""
+
+    @dlt.resource
+    def forget() -> Iterator[Any]:
+        for name in (RUNS, AGENTS):
+            dlt.current.resource_state(name).clear()
+        yield from ()
+
+    pipeline.run(DltSource(source.schema, source.section, [forget()]))
 
 
 def _keep_open(pipeline: dlt.Pipeline, stack: ExitStack) -> None:

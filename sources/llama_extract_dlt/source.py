@@ -7,7 +7,7 @@ pipeline = dlt.pipeline("extractions", destination="duckdb", dataset_name="llama
 pipeline.run(llama_extract(agents=["Invoices"]))
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -18,12 +18,12 @@ from dlt.extract import DltResource
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
 from .load.extraction import Extraction
+from .load.habits import check_contract, check_source
 from .load.items import as_items
 from .load.running_sync import Extractions
 from .service.budget import RequestBudget
 from .service.client import LlamaCloudClient
 from .tables.contract import AGENTS, RUNS
-from .tracking.dry_run import AgentPlan
 from .tracking.events import Selection
 
 __all__ = ["ConfigurationError", "LlamaExtractError", "llama_extract"]
@@ -107,14 +107,44 @@ def llama_extract(
 
     Returns:
         Two resources: `extraction_runs`, which fills the tables of runs and their children, and `extraction_agents`.
-        Two more are not loaded unless they are selected: iterating over `sync_plan` is a dry run, a row an agent;
-        `forget` loads nothing but lets the next load begin anew.
 
     Raises:
         ConfigurationError: a setting is missing, misspelt or cannot be used; nothing was sent.
         LlamaExtractError: while loading; its subclasses say what went wrong.
     """
-    chosen = config.read(locals())  # which are the arguments, here
+    extractions = Extractions(extraction_of(locals()))  # which are the arguments, here
+
+    @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
+    def extraction_agents() -> Iterator[Any]:
+        check_source(dlt.current.source())
+        extraction = extractions.current()
+        extraction.prepare(dlt.current.source_schema(), dlt.current.resource_state(RUNS))
+        check_contract(dlt.current.source(), dlt.current.source_schema())
+        for table in extraction.agent_tables(dlt.current.resource_state()):
+            yield from as_items(table)
+        dlt.current.resource_metrics().update(extraction.metrics())
+
+    @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")
+    def extraction_runs() -> Iterator[Any]:
+        check_source(dlt.current.source())
+        extraction, state = extractions.current(), dlt.current.resource_state()
+        extraction.prepare(dlt.current.source_schema(), state)
+        check_contract(dlt.current.source(), dlt.current.source_schema())
+        for tables in extraction.batches(state):
+            for table in tables:
+                yield from as_items(table)
+            dlt.current.resource_metrics().update(extraction.metrics())
+        dlt.current.resource_metrics().update(extraction.metrics())
+
+    return extraction_runs, extraction_agents
+
+
+def extraction_of(arguments: Mapping[str, Any]) -> Callable[[], Extraction]:
+    """Return what begins an extraction, of the arguments of `llama_extract` and the configuration.
+
+    Raises ConfigurationError if a setting is missing, misspelt or cannot be used.
+    """
+    chosen = config.read(arguments)
     selection = Selection(
         run_ids=chosen["run_ids"],
         job_ids=chosen["job_ids"],
@@ -156,34 +186,4 @@ def llama_extract(
         return RequestBudget(chosen["requests_per_minute"])
 
     connect(new_budget())  # so that a setting that cannot be used is reported before a run starts
-    extractions = Extractions(lambda: Extraction(connect, new_budget(), selection, chosen["agents"]))
-
-    @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
-    def extraction_agents() -> Iterator[Any]:
-        extraction = extractions.current()
-        extraction.prepare(dlt.current.source_schema(), dlt.current.resource_state(RUNS))
-        for table in extraction.agent_tables(dlt.current.resource_state()):
-            yield from as_items(table)
-        dlt.current.resource_metrics().update(extraction.metrics())
-
-    @dlt.resource(name=RUNS, write_disposition="merge", primary_key="id")
-    def extraction_runs() -> Iterator[Any]:
-        extraction, state = extractions.current(), dlt.current.resource_state()
-        extraction.prepare(dlt.current.source_schema(), state)
-        for tables in extraction.batches(state):
-            for table in tables:
-                yield from as_items(table)
-            dlt.current.resource_metrics().update(extraction.metrics())
-        dlt.current.resource_metrics().update(extraction.metrics())
-
-    @dlt.resource(selected=False)
-    def sync_plan() -> Iterator[AgentPlan]:
-        yield from extractions.current().plan(dlt.current.resource_state(RUNS).get("agents", {}))
-
-    @dlt.resource(selected=False)
-    def forget() -> Iterator[Any]:
-        for name in (RUNS, AGENTS):
-            dlt.current.resource_state(name).clear()
-        yield from ()
-
-    return extraction_runs, extraction_agents, sync_plan, forget
+    return lambda: Extraction(connect, new_budget(), selection, chosen["agents"])

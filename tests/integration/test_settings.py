@@ -22,7 +22,7 @@ from dlt.pipeline.exceptions import PipelineStepFailed
 from dlt.pipeline.state_sync import decompress_state
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import ConfigurationError, llama_extract
+from llama_extract_dlt import ConfigurationError, llama_extract, plan_sync
 from llama_extract_dlt.config import DEFAULT, SETTINGS
 from support.command import Command
 from support.places import ROOT
@@ -503,7 +503,7 @@ def test_an_empty_list_loads_nothing_and_asks_for_nothing(
     source = llama_extract(api_key=KEY, base_url=cloud.base_url, **arguments)
     house.pipeline.run(source)
     house.pipeline.run(source.with_resources("extraction_agents"))
-    assert list(source.sync_plan) == []
+    assert plan_sync(house.pipeline, api_key=KEY, base_url=cloud.base_url, **arguments) == []
     house.forget()
     assert house.content() == before
     assert cloud.requests == []

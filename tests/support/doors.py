@@ -54,8 +54,12 @@ class Quiet(Collector):
         pass
 
 
+def account_of(house: Warehouse) -> dict[str, Any]:
+    return {"api_key": house.cloud.api_key, "base_url": house.cloud.base_url}
+
+
 def source_of(house: Warehouse, **arguments: Any) -> Any:
-    return llama_extract(**({"api_key": house.cloud.api_key, "base_url": house.cloud.base_url} | arguments))
+    return llama_extract(**(account_of(house) | arguments))
 
 
 def pipeline_of(house: Warehouse, name: str = "llama_extract", progress: Collector | None = None) -> dlt.Pipeline:

@@ -21,7 +21,7 @@ from .. import config
 from ..errors import ConfigurationError, LlamaExtractError
 from ..load.dlt_inside import duckdb_file, name_duckdb_file
 from ..load.locks import only_process
-from ..session import sync
+from ..session import plan_sync, sync
 from ..settings import CHUNK_SIZE, RATE_WINDOW
 from ..source import llama_extract
 from . import console, demo
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         stack.enter_context(only_process(folder / f"{name}.lock", busy))
         pipeline = fresh_pipeline(name, options)
         if options.dry_run:
-            return dry_run(pipeline, source, settings, options)
+            return dry_run(pipeline, arguments, settings, options)
         return_memory()
         with console.progress(settings["requests_per_minute"], options) as on_progress:
             report = sync(pipeline, source, refresh=options.refresh, on_progress=on_progress)
@@ -131,13 +131,11 @@ def return_memory() -> None:
 # ── the dry run ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def dry_run(pipeline: dlt.Pipeline, source: DltSource, settings: Mapping[str, Any], options: argparse.Namespace) -> int:
+def dry_run(
+    pipeline: dlt.Pipeline, arguments: Mapping[str, Any], settings: Mapping[str, Any], options: argparse.Namespace
+) -> int:
     """Says what a load would read, and loads nothing."""
-    # Nothing is written, not even an empty file.
-    file = duckdb_file(pipeline)
-    if (file is None or file.exists()) and not options.refresh:
-        pipeline.sync_destination()
-    plans = [plan._asdict() for plan in source.resources["sync_plan"]]
+    plans = [plan._asdict() for plan in plan_sync(pipeline, refresh=options.refresh, **arguments)]
     asked_for = [settings[name] for name in ("agents", "run_ids", "job_ids") if settings[name] is not None]
     by_id = len(settings["run_ids"] or ()) + len(settings["job_ids"] or ())
     listing = 0 if asked_for and not any(asked_for) else 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import dlt
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.extract import DltResource
+from dlt.extract.items_transform import MapItem
 
 from ..errors import ConfigurationError
 
@@ -30,6 +34,13 @@ def refreshed_tables() -> tuple[list[str], list[str]]:
     names = ([table["name"] for table in state.get(kind, ())] for kind in ("dropped_tables", "truncated_tables"))
     dropped, emptied = names
     return dropped, emptied
+
+
+def resource_state(pipeline: dlt.Pipeline, source: str, resource: str) -> dict[str, Any]:
+    """Return what the pipeline knows of a resource; empty if it was never loaded."""
+    state: Any = pipeline.state
+    found: dict[str, Any] = state.get("sources", {}).get(source, {}).get("resources", {}).get(resource, {})
+    return found
 
 
 def check_dataset(pipeline: dlt.Pipeline) -> None:
@@ -80,3 +91,26 @@ def load_few_tables_at_once(pipeline: dlt.Pipeline) -> None:
     """Let DuckDB load two tables at a time: it uses all cores for one, and dlt's 20 at a time take more memory."""
     if pipeline.destination.destination_type.endswith(".duckdb"):
         pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 2)
+
+
+def hints_of(resource: DltResource) -> dict[str, Any]:
+    """Return the hints that a resource was given, its own and those of `apply_hints` or `pipeline.run`."""
+    hints: Any = resource._hints
+    return dict(hints or {})
+
+
+def steps_of(resource: DltResource) -> list[Any]:
+    """Return what the items of a resource go through: maps, filters, limits."""
+    return list(resource._pipe.steps)
+
+
+def replace_function(step: MapItem, replace: Callable[[Any], Any]) -> None:
+    """Let a map call another function in the place of its own."""
+    for name in ("_f", "_f_meta"):
+        if (function := getattr(step, name)) is not None:
+            setattr(step, name, replace(function))
+
+
+def in_pool_thread() -> bool:
+    """Return whether dlt extracts in a thread of its pool, which resources do that are parallelized."""
+    return threading.current_thread().name.startswith("dlt-pool-")

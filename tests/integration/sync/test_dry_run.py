@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
+from llama_extract_dlt import plan_sync
 from support.agents import Agent
-from support.doors import pipeline_of, source_of
+from support.doors import account_of, pipeline_of
 from support.warehouse import Warehouse
 
 
 def plan(house: Warehouse, **arguments: Any) -> tuple[dict[str, tuple[str, int]], int, bool]:
     """What it would read of each agent that is no default, how many requests in all, and whether at least these."""
     pipeline = pipeline_of(house)
-    pipeline.sync_destination()
-    rows = list(source_of(house, **arguments).resources["sync_plan"])
+    rows = plan_sync(pipeline, **account_of(house), **arguments)
     pipeline.deactivate()
     house.cloud.reset_requests()
     read = {row.agent: (row.reading, row.runs) for row in rows}
