@@ -267,6 +267,13 @@ def test_a_contract_that_freezes_ends_the_load_and_loses_nothing(
     assert_true(house)
 
 
+def test_a_first_load_meets_no_contract_of_columns(house: Warehouse, letters: Agent) -> None:
+    """JSON is text first and then JSON, which is no change of a type to anybody else."""
+    fill(letters, 2, data_schema={"type": "object", "properties": {"n": {"type": "number"}}})
+    pipeline_of(house).run(source_of(house), schema_contract={"columns": "freeze", "data_type": "freeze"})
+    assert len(house.rows(RUNS)) == 2
+
+
 @pytest.mark.parametrize("what", [what for what in NEW if what != "a new table"])
 def test_values_without_a_column_are_left_out(house: Warehouse, letters: Agent, what: str) -> None:
     contract = {"columns": "discard_value", "data_type": "discard_value"}
