@@ -27,8 +27,8 @@ class Typed(Agent):
     """An agent with a data schema, which its runs carry."""
 
     def __init__(self, cloud: Emulator, name: str, schema: Json, **fields: Any) -> None:
-        super().__init__(cloud, name, data_schema=schema, **fields)
-        self.schema = schema
+        super().__init__(cloud, name, **fields)
+        self.change(schema)
 
     def load(self, *data: Json, **fields: Any) -> list[str]:
         """New runs with these data; their ids."""
