@@ -4,19 +4,15 @@
 loaded by the source as it was before it was divided into rooms.
 """
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from llama_cloud_emulator import Emulator
-from support.places import TEST_DATA
+from support.before import restore
 from support.truth import assert_true, deleted
 from support.warehouse import Warehouse
-
-EXPORT = TEST_DATA / "loaded_by_the_version_before.zip"
 
 
 @pytest.fixture
@@ -27,15 +23,8 @@ def cloud() -> Iterator[Emulator]:
 
 @pytest.fixture
 def house(cloud: Emulator, tmp_path: Path) -> Iterator[Warehouse]:
-    path, export = tmp_path / "warehouse.duckdb", tmp_path / "export"
-    with zipfile.ZipFile(EXPORT) as archive:
-        archive.extractall(export)
-    with duckdb.connect(str(path)) as connection:
-        connection.execute((export / "schema.sql").read_text())
-        for file in export.glob("*.parquet"):
-            dataset = "llama_extract_staging" if "llama_extract_staging_" in file.stem else "llama_extract"
-            table = file.stem.removeprefix(f"{dataset}_")
-            connection.execute(f"insert into {dataset}.\"{table}\" by name select * from '{file}'")
+    path = tmp_path / "warehouse.duckdb"
+    restore(path)
     house = Warehouse(cloud, path)
     yield house
     house.close()

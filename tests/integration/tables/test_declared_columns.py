@@ -9,8 +9,27 @@ from llama_cloud_emulator import Emulator
 from llama_extract_dlt import sync
 from support.agents import Agent
 from support.doors import pipeline_of, run, source_of
-from support.tables import BIGINT, BOOL, DATE, DOUBLE, STAMP, TEXT, TIME, Typed, columns, declared, thing
-from support.tables import boolean, date, integer, listed, moment, number, string, time
+from support.tables import (
+    BIGINT,
+    BOOL,
+    DATE,
+    DOUBLE,
+    STAMP,
+    TEXT,
+    TIME,
+    Typed,
+    boolean,
+    columns,
+    date,
+    declared,
+    integer,
+    listed,
+    moment,
+    number,
+    string,
+    thing,
+    time,
+)
 from support.truth import assert_true
 from support.warehouse import DATA, Warehouse
 

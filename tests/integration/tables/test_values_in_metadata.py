@@ -67,7 +67,13 @@ DOCUMENT = {
     "items": [{"amount": 5, "taxes": [{"rate": 19.5}, {"rate": "a lot"}]}, {"amount": "five", "taxes": []}],
 }  # fmt: skip
 SCHEMA = thing(
-    a=number, due=date, d=integer, c=string, tags=listed(string), items=listed(thing(amount=number)), mixed=listed(boolean)
+    a=number,
+    due=date,
+    d=integer,
+    c=string,
+    tags=listed(string),
+    items=listed(thing(amount=number)),
+    mixed=listed(boolean),
 )
 
 
