@@ -107,9 +107,10 @@ LARGE_RUN = 512 * 1024
 """A run of more bytes counts four times in `CHUNK_BYTES`: its values are large, too, and DuckDB works on 2,048 rows
 at once, however large they are."""
 
-DECLARED_COLUMNS = 1000
-"""Columns of an agent's schema that are there before their first value; schemas that were generated may have many more.
-PostgreSQL has room for 1,600 in a table, and every load writes all columns of the tables that it touches."""
+DECLARED_COLUMNS, DECLARED_TABLES = 1000, 100
+"""Columns and tables of an agent's schema that are there before their first value; schemas that were generated may have
+many more. PostgreSQL has room for 1,600 columns in a table, and making an empty table takes a warehouse 20 ms and
+more."""
 
 ASKED_TOGETHER = 200
 """Runs read by ID that are looked up in the warehouse at once."""

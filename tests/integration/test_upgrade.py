@@ -5,46 +5,27 @@ loaded by the source as it was before it was divided into rooms. `service.json` 
 as they were served then, so that the emulator may make up others.
 """
 
-import json
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from llama_cloud_emulator import Emulator
-from support.places import TEST_DATA
+from support.before import restore, served
 from support.truth import assert_true, deleted
 from support.warehouse import Warehouse
-
-EXPORT = TEST_DATA / "loaded_by_the_version_before.zip"
 
 
 @pytest.fixture
 def cloud() -> Iterator[Emulator]:
-    with Emulator(seed=7, corpus="empty") as cloud, zipfile.ZipFile(EXPORT) as archive:
-        service = json.loads(archive.read("service.json"))
-        for agent in service["agents"]:
-            cloud.add_agent(**agent)
-        for run in service["runs"]:
-            cloud.add_run(run["extraction_agent_id"], **run)
-        assert cloud.agents() == service["agents"]
-        assert cloud.runs() == service["runs"][::-1]
+    with served() as cloud:
         yield cloud
 
 
 @pytest.fixture
 def house(cloud: Emulator, tmp_path: Path) -> Iterator[Warehouse]:
-    path, export = tmp_path / "warehouse.duckdb", tmp_path / "export"
-    with zipfile.ZipFile(EXPORT) as archive:
-        archive.extractall(export)
-    with duckdb.connect(str(path)) as connection:
-        connection.execute((export / "schema.sql").read_text())
-        for file in export.glob("*.parquet"):
-            dataset = "llama_extract_staging" if "llama_extract_staging_" in file.stem else "llama_extract"
-            table = file.stem.removeprefix(f"{dataset}_")
-            connection.execute(f"insert into {dataset}.\"{table}\" by name select * from '{file}'")
+    path = tmp_path / "warehouse.duckdb"
+    restore(path)
     house = Warehouse(cloud, path)
     yield house
     house.close()

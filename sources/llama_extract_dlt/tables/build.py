@@ -120,17 +120,23 @@ class TableBuilder:
 
     def flagged(self, rows: Iterable[pa.Table], load_id: str, now: datetime) -> Iterator[LoadTable]:
         """`extraction_runs` for runs that are gone at the service: their `rows` as they are, with `_deleted_at`."""
-        deleted_at = pa.scalar(now, pa.timestamp("us", "UTC"))
-        return (self._runs_again(data, _deleted_at=deleted_at, _dlt_load_id=pa.scalar(load_id)) for data in rows)
+        for data in rows:
+            agents = data["extraction_agent_id"].to_pylist()
+            names = pa.chunked_array([[self._memory.agent_name(agent) for agent in agents]], pa.string())
+            if "agent_name" in data.column_names:
+                names = pc.coalesce(names, data["agent_name"])
+            deleted_at = pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), len(data))
+            load_ids = pa.repeat(load_id, len(data))
+            yield self._runs_again(data, agent_name=names, _deleted_at=deleted_at, _dlt_load_id=load_ids)
 
     def renamed(self, rows: Iterable[pa.Table], agent_name: str) -> Iterator[LoadTable]:
         """`extraction_runs` for runs whose agent has another name now: their `rows` as they are, with that name."""
-        return (self._runs_again(data, agent_name=pa.scalar(agent_name)) for data in rows)
+        return (self._runs_again(data, agent_name=pa.repeat(agent_name, len(data))) for data in rows)
 
-    def _runs_again(self, data: pa.Table, **values: pa.Scalar) -> LoadTable:
-        """`extraction_runs` for rows that are there, with a value for all in some columns."""
-        for name, value in values.items():
-            place, column = data.schema.get_field_index(name), pa.repeat(value, len(data))
+    def _runs_again(self, data: pa.Table, **columns: pa.Array) -> LoadTable:
+        """`extraction_runs` for rows that are there, with other values in some columns."""
+        for name, column in columns.items():
+            place = data.schema.get_field_index(name)
             data = data.append_column(name, column) if place < 0 else data.set_column(place, name, column)
         filled = [field.name for field in data.schema if data[field.name].null_count < len(data)]
         fields = [data.schema.field(name).with_nullable(name != "id") for name in filled]

@@ -49,32 +49,41 @@ def contract_columns(names: Names) -> Columns:
 def data_columns(names: Names, path: tuple[str, ...], shape: Shape) -> Columns:
     """Return the tables and columns that a schema declares for the objects of the table at `path`.
 
-    The upper levels come first, up to `settings.DECLARED_COLUMNS` columns; a reference that leads back into itself is
-    not followed. What is left out comes with its first value.
+    The upper levels come first, up to `settings.DECLARED_COLUMNS` columns in `settings.DECLARED_TABLES` tables; a
+    reference that leads back into itself is not followed. What is left out comes with its first value.
     """
     found: Columns = {names.table(path): _columns(CHILD_KEYS)}
-    left = settings.DECLARED_COLUMNS
+    columns = 0
     todo: deque[tuple[tuple[str, ...], tuple[str, ...], Shape, frozenset[int]]]
     todo = deque([(path, (), shape, frozenset())])
-    while todo and left:
+    for _ in range(10 * settings.DECLARED_COLUMNS):  # places to look at: parts that lead to each other make many
+        if not todo or columns == settings.DECLARED_COLUMNS:
+            break
         table_path, inner, here, above = todo.popleft()
         table = found[names.table(table_path)]
         if here.data_type is not None:
-            column, left = names.column(inner, CHILD_KEYS), left - 1
+            column, columns = names.column(inner, CHILD_KEYS), columns + 1
             before = [table[column].data_type] if column in table else []
             table[column] = Column(settled([here.data_type, *before]), here.description)
         if here.parts and here.parts <= above:
             continue
         above |= here.parts
-        if here.is_list:
-            below = child_path(table_path, inner)
-            try:
-                found.setdefault(names.table(below), _columns(CHILD_KEYS))
-            except ValueError:  # a run that has the list is rejected
-                continue
+        if here.is_list and (below := _room_for(found, names, child_path(table_path, inner))):
             todo.append((below, (), here.element(), above))
         todo.extend((table_path, (*inner, key), here.member(key), above) for key in here.members)
     return found
+
+
+def _room_for(found: Columns, names: Names, path: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return the path if there is a table for it, perhaps a new one; None if there is no room, or it can have no name."""
+    try:
+        name = names.table(path)
+    except ValueError:  # a run that has the list is rejected
+        return None
+    if name not in found and len(found) >= settings.DECLARED_TABLES:
+        return None
+    found.setdefault(name, _columns(CHILD_KEYS))
+    return path
 
 
 def _members(names: Names, schema: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Column]:

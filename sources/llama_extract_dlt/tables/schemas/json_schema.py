@@ -67,14 +67,13 @@ class Shape:
     def data_type(self) -> str | None:
         """The dlt type of the scalars here; None when the schema says nothing.
 
-        Integers beside numbers are double; text beside anything is text, which holds all.
+        Text beside anything is text, which holds all; integers beside numbers are double, and either goes before
+        booleans.
         """
         types = {kind for schema in self._alternatives for kind in _data_types(schema)}
-        if len(types) == 1:
-            return types.pop()
-        if types == {"bigint", "double"}:
-            return "double"
-        return "text" if types & {"text", "date", "timestamp", "time"} else None
+        if len(types) > 1 and types & {"text", "date", "timestamp", "time"}:
+            return "text"
+        return next((kind for kind in ("double", "bigint") if kind in types), next(iter(types), None))
 
 
 def schema_hash(schema: Any) -> str:
