@@ -36,6 +36,7 @@ class RunList:
         problems: why what was read may not be all; empty when it is.
         went_back: whether a part was read more than once.
         doubtful: whether the list ended with empty answers only, though `total` says that there is more.
+        shrunk: whether the list ended with a lower `total` than it had before.
         found: how many different items there were.
     """
 
@@ -43,6 +44,7 @@ class RunList:
         self.problems: list[str] = []
         self.went_back = False
         self.doubtful = False
+        self.shrunk = False
         self.found = 0
         self._requests = requests
 
@@ -60,6 +62,8 @@ class RunList:
         again = False  # whether runs came a second time where others should have been
         total: int | None = None
         least: int | None = None  # the lowest total: what was created meanwhile makes it more
+        most = 0  # the highest one
+        confirmed = set[int]()  # offsets at which the list was asked for its end a second time
         end = -1  # the offset after the page before
         try:
             while True:
@@ -106,10 +110,12 @@ class RunList:
                 total = page.total if page.total is not None else total
                 if total is not None:
                     least = total if least is None else min(least, total)
+                    most = max(most, total)
                 number = next(reversed(order.values()), -1)
                 keys = [item_key(item) for item in page.items]
                 fresh = sum(hash(key) not in seen for key in keys)
-                known_runs = sum(hash(item.id) in seen for item in page.items if isinstance(item, Run))
+                runs = [hash(item.id) for item in page.items if isinstance(item, Run)]
+                known_runs = sum(key in seen for key in runs) + len(runs) - len(set(runs))
                 again |= known_runs > max(0, farthest - page.skip)
                 seen.update(map(hash, keys))
                 self.found = len(seen)
@@ -134,6 +140,12 @@ class RunList:
                     self.problems.append("its list of runs gives the same items at every offset")
                     return
                 last = not keys or (short and (agreed or only_overlap))
+                if last and keys and total is not None and total < most:
+                    # Some may have been deleted, or this answer alone is wrong: once is not enough here either.
+                    self.shrunk = True
+                    if skip not in confirmed:
+                        confirmed.add(skip)
+                        continue
                 missed = again and not start and least is not None and len(seen) < least
                 if last and (self._requests.any_order or missed) and not agreed:
                     # Only the number tells whether all were seen.

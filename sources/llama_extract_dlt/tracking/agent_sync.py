@@ -208,8 +208,8 @@ class AgentSync:
             yield self._incomplete(run_list.problems, new)
             return
         self.scanned = True
-        if run_list.doubtful and resume is None:
-            new.total = run_list.found
+        if (run_list.doubtful or run_list.shrunk) and resume is None:
+            new.total = min(new.total, run_list.found)
         unseen = self._index.unseen(found_deleted=selection.deleted_runs == "remove")
         self.gone = [] if resume else list(dict.fromkeys([*unseen, *waiting]))
         # What the list left out is asked for when all agents have been read; until then the scan is not done.

@@ -185,3 +185,62 @@ def test_the_command_says_that_a_window_could_not_be_read_whole(
     code, _, err = Command(cloud, tmp_path)("--since", "2020-01-01")
     assert code == 3
     assert "Letters" in err
+
+
+def twice(document: Json, skip: int) -> Json:
+    """An item twice, the second time in place of the one before it."""
+    items = document["items"]
+    return document | {"items": [items[0], items[2], *items[2:]]}
+
+
+@pytest.mark.parametrize("place", [0, 4, 8])
+def test_runs_that_stand_twice_on_one_page_in_place_of_others_are_not_taken_for_all(
+    letters: Agent, house: Warehouse, place: int
+) -> None:
+    fill(letters, 14)
+    lie_about({letters: twice}, times=1, of=lambda skip: skip == place)
+    assert house.load(page_size=5, full_scan_every=0)["unreadable"] == {}
+    assert_true(house)
+
+
+def short(document: Json, skip: int) -> Json:
+    """A page that ends the list, and a total that agrees: what a replica of yesterday may say."""
+    return document | {"items": document["items"][:3], "total": skip + 3}
+
+
+@pytest.mark.parametrize("place", [4, 8])
+def test_a_page_that_ends_the_list_with_a_total_of_its_own_is_asked_for_again(
+    letters: Agent, house: Warehouse, place: int
+) -> None:
+    fill(letters, 14)
+    lie_about({letters: short}, times=1, of=lambda skip: skip == place)
+    house.load(page_size=5, full_scan_every=0)
+    assert_true(house)
+
+
+@pytest.mark.parametrize("place", [4, 8])
+def test_a_list_that_ended_too_early_is_read_again_by_the_next_load(
+    letters: Agent, house: Warehouse, place: int
+) -> None:
+    fill(letters, 14)
+    lie_about({letters: short}, times=2, of=lambda skip: skip == place)
+    house.load(page_size=5, full_scan_every=0)
+    assert len(house.rows("extraction_runs")) < 14
+    house.cloud.on_answer = None
+    house.load(page_size=5, full_scan_every=0)
+    assert_true(house)
+
+
+def test_deletions_while_the_list_is_read_cost_one_request_more(letters: Agent, house: Warehouse) -> None:
+    fill(letters, 14)
+    gone: list[str] = []
+
+    def delete_one(document: Json, skip: int) -> Json:
+        if not gone:
+            gone.extend(letters.delete(12))
+        return document
+
+    lie_about({letters: delete_one}, of=lambda skip: skip == 0)
+    counts = house.load(page_size=5, full_scan_every=0, max_concurrency=1)
+    assert counts["agents"][letters.id]["requests"] == 4 + 1
+    assert_true(house)

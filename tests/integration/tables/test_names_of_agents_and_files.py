@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from llama_extract_dlt import sync
+from llama_extract_dlt import plan_sync, sync
 from support.agents import Agent, fill
-from support.doors import pipeline_of, run, source_of, sync_killed_after
+from support.doors import account_of, pipeline_of, run, source_of, sync_killed_after
 from support.truth import assert_true, deleted
 from support.warehouse import DATA, Warehouse
 
@@ -152,7 +152,7 @@ def test_a_load_in_between_does_not_keep_the_name_away(letters: Agent, house: Wa
         house.load()
         house.cloud.hide_agent(letters.id, None)
     elif between == "a dry run":
-        list(source_of(house).with_resources("sync_plan"))
+        plan_sync(house.pipeline, **account_of(house))
     else:
         chosen = {"run_ids": ids[:1]} if between == "run_ids" else {"agents": ["Others"]}
         house.load(**({"since": "2031-01-01"} if between == "a window" else chosen))

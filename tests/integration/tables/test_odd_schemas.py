@@ -125,7 +125,7 @@ def test_names_that_become_equal_have_one_column_until_a_row_has_both(house: War
     house.load()
     assert len(declared(house, DATA)) == 1
     assert len(declared(house, f"{DATA}__items")) == 1
-    agent.load({"total": 1.5, "Total": "one"})
+    agent.load({"total": 1.5, "Total": 2.5})
     house.load()
     assert "total__also" in declared(house, DATA)
 

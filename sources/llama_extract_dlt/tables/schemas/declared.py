@@ -75,7 +75,7 @@ def data_columns(names: Names, path: tuple[str, ...], shape: Shape) -> Columns:
 
 
 def _room_for(found: Columns, names: Names, path: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the path if there is a table for it, perhaps a new one; None if there is no room, or it can have no name."""
+    """Return the path if there is a table for it, perhaps a new one; None if there is no room or no name for it."""
     try:
         name = names.table(path)
     except ValueError:  # a run that has the list is rejected
