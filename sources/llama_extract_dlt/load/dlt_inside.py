@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import dlt
+import pyarrow.parquet as pq
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
@@ -114,3 +117,33 @@ def replace_function(step: MapItem, replace: Callable[[Any], Any]) -> None:
 def in_pool_thread() -> bool:
     """Return whether dlt extracts in a thread of its pool, which resources do that are parallelized."""
     return threading.current_thread().name.startswith("dlt-pool-")
+
+
+def needed_file_format(pipeline: dlt.Pipeline) -> Literal["parquet"] | None:
+    """Return how tables must be loaded where dlt's own choice will not do, which is for PostgreSQL with ADBC.
+
+    In CSV, dlt's choice, an empty text is the same as none. And whichever door makes a table, the column for JSON must
+    be one that Parquet can be loaded into.
+    """
+    if not pipeline.destination.destination_type.endswith(".postgres") or not find_spec("adbc_driver_postgresql"):
+        return None
+    _load_files_without_rows()
+    return "parquet"
+
+
+def _load_files_without_rows() -> None:
+    """Let dlt load Parquet files without rows by ADBC, which cannot tell the columns of no batch at all.
+
+    Such a file makes an empty table; dlt has made the table when it comes to the file.
+    """
+    from dlt.destinations._adbc_jobs import AdbcParquetCopyJob  # which only few destinations need
+
+    load = AdbcParquetCopyJob.run
+    if not hasattr(load, "__wrapped__"):
+
+        @wraps(load)
+        def load_rows(job: Any) -> None:
+            if pq.read_metadata(job._file_path).num_rows:
+                load(job)
+
+        AdbcParquetCopyJob.run = load_rows  # type: ignore[assignment, method-assign]

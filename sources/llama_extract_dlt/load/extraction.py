@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from importlib.util import find_spec
 from itertools import chain
 from typing import Any, Literal
 
@@ -26,7 +25,14 @@ from ..tracking.dry_run import AgentPlan, plan
 from ..tracking.events import Agent, Selection, Tally
 from ..tracking.feed import Batch, Feed, one_ahead
 from .agent_list import AgentList
-from .dlt_inside import check_dataset, check_row_ids, current_load_id, refreshed_tables, running_pipeline
+from .dlt_inside import (
+    check_dataset,
+    check_row_ids,
+    current_load_id,
+    needed_file_format,
+    refreshed_tables,
+    running_pipeline,
+)
 from .items import Tables
 from .report import KINDS, Progress, Step
 from .running_sync import RUNNING_SYNCS, RunningSync
@@ -130,10 +136,7 @@ class Extraction:
         check_row_ids()
         self._running_sync = RUNNING_SYNCS.get(pipeline)
         self._no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
-        if pipeline.destination.destination_type.endswith(".postgres") and find_spec("adbc_driver_postgresql"):
-            # In CSV, dlt's choice, an empty text is the same as none. And whichever door makes a table, the column for
-            # JSON must be one that Parquet can be loaded into.
-            self._file_format = "parquet"
+        self._file_format = needed_file_format(pipeline)
         names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
         dropped, emptied = refreshed_tables()
         self._warehouse = SqlWarehouse(client, schema, names, dropped=dropped, emptied=emptied)

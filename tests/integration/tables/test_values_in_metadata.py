@@ -162,3 +162,12 @@ def test_switching_the_tables_moves_what_metadata_say(cloud: Emulator, house: Wa
         house.load(data_tables=tables)
         assert assert_led_to_values(house, documents) == 3
         assert {row["data_table"] for row in house.rows(METADATA)} == {root, f"{root}__tags"}
+
+
+def test_what_is_known_of_a_whole_run_leads_to_no_column(cloud: Emulator, house: Warehouse) -> None:
+    agent = Typed(cloud, "Letters", thing(a=number))
+    add(agent, None, {"error": "it went wrong"})
+    add(agent, {"a": 1}, {"reasoning": "why", "a": LEAF})
+    house.load()
+    found = {(row["field_path"], row["data_column"]) for row in house.rows(METADATA)}
+    assert found == {("", None), ("a", "a")}

@@ -79,7 +79,7 @@ class DataValues:
         nodes = [node for part in self._rows.get(lists, ()) if (node := part.node.member(path)) is not None]
         scalar = any(node.scalars for node in nodes)
         inner |= any(node.fields or node.elements is not None for node in nodes)
-        return Location(table, column if scalar or not inner else None)
+        return Location(table, column if scalar or (path and not inner) else None)
 
     def _locate(self, lists: Lists, path: tuple[str, ...]) -> Location:
         table = self._path
