@@ -5,8 +5,7 @@ loaded by the source as it was before it was divided into rooms. `service.json` 
 as they were served then, so that the emulator may make up others.
 """
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -23,12 +22,10 @@ def cloud() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def house(cloud: Emulator, tmp_path: Path) -> Iterator[Warehouse]:
-    path = tmp_path / "warehouse.duckdb"
-    restore(path)
-    house = Warehouse(cloud, path)
-    yield house
-    house.close()
+def house(cloud: Emulator, warehouse: Callable[[Emulator], Warehouse]) -> Warehouse:
+    house = warehouse(cloud)
+    restore(house.path)
+    return house
 
 
 def test_what_the_version_before_remembered_still_holds(cloud: Emulator, house: Warehouse) -> None:

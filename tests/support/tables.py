@@ -4,9 +4,8 @@ from typing import Any
 
 from llama_cloud_emulator import Emulator
 from support.agents import Agent, Json
-from support.warehouse import METADATA, Warehouse, same
+from support.warehouse import KEYS, METADATA, Warehouse, same
 
-KEYS = {"_run_id", "_dlt_id", "_dlt_parent_id", "_dlt_list_idx", "_dlt_load_id", "_deleted"}
 TEXT, TIME, STAMP, DATE = "VARCHAR", "TIME", "TIMESTAMP WITH TIME ZONE", "DATE"
 BIGINT, DOUBLE, BOOL = "BIGINT", "DOUBLE", "BOOLEAN"
 

@@ -80,6 +80,7 @@ class Memory:
         self.settled: dict[str, dict[str, str]] = {}
         self.agents: dict[str, KnownAgent] = {}
         self._declaring: set[str] = set()
+        self._agent_columns: dict[str, Columns] = {}
         self.empty_tables = set(empty_tables)
         self.agent_tables = {agent: list(names) for agent, names in agent_tables.items()}
         self._suspects = suspects
@@ -136,11 +137,14 @@ class Memory:
         return found
 
     def _data_columns(self, agent_id: str) -> Columns:
-        try:
-            shape = read_schema(self.agents[agent_id].data_schema).shape
-        except (ValueError, RecursionError):
-            shape = Shape(None)
-        return data_columns(self.names, self.data_path(agent_id), shape.element() if shape.is_list else shape)
+        if agent_id not in self._agent_columns:
+            try:
+                shape = read_schema(self.agents[agent_id].data_schema).shape
+            except (ValueError, RecursionError):
+                shape = Shape(None)
+            shape = shape.element() if shape.is_list else shape
+            self._agent_columns[agent_id] = data_columns(self.names, self.data_path(agent_id), shape)
+        return self._agent_columns[agent_id]
 
     def data_path(self, agent_id: str) -> tuple[str, ...]:
         """The path of the table for the data of an agent's runs."""

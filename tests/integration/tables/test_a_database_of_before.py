@@ -1,7 +1,6 @@
 """A database that the version before has loaded gets the new tables and columns by itself; a rewrite fills them."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,12 +27,10 @@ def cloud() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def house(cloud: Emulator, tmp_path: Path) -> Iterator[Warehouse]:
-    path = tmp_path / "warehouse.duckdb"
-    restore(path)
-    house = Warehouse(cloud, path)
-    yield house
-    house.close()
+def house(cloud: Emulator, warehouse: Callable[[Emulator], Warehouse]) -> Warehouse:
+    house = warehouse(cloud)
+    restore(house.path)
+    return house
 
 
 def fresh(house: Warehouse) -> Warehouse:

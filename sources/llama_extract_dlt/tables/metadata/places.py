@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from ..parse import Elements, Node, concat
 from ..row_keys import Int64s, Keys, child_keys
-from .values import DataValues, Lists, Location, repeated
+from .values import DataValues, Lists, Location
 
 
 class Places(NamedTuple):
@@ -82,7 +82,7 @@ def field_metadata(runs: Int64s, keys: Keys, root: Node, data: DataValues) -> It
 
 def concat_metadata(parts: Sequence[Found]) -> tuple[Places, Node, dict[str, pa.Array]]:
     """All places, one part after another, their paths and names as arrays, and the columns that lead to the data."""
-    places, counts = [part.places for part in parts], [len(part.places.runs) for part in parts]
+    places = [part.places for part in parts]
     joined = Places(
         runs=np.concatenate([one.runs for one in places]),
         keys=Keys.concat([one.keys for one in places]),
@@ -93,8 +93,8 @@ def concat_metadata(parts: Sequence[Found]) -> tuple[Places, Node, dict[str, pa.
     )
     data = {
         "data_value": pa.concat_arrays([part.values for part in parts]),
-        "data_table": repeated([part.location.table for part in parts], counts),
-        "data_column": repeated([part.location.column for part in parts], counts),
+        "data_table": pa.concat_arrays([_repeated(part.location.table, len(part.values)) for part in parts]),
+        "data_column": pa.concat_arrays([_repeated(part.location.column, len(part.values)) for part in parts]),
     }
     return joined, concat([part.node for part in parts]), data
 
@@ -151,8 +151,8 @@ def _filled(node: Node) -> npt.NDArray[np.bool_]:
     return filled
 
 
-def _repeated(text: str | pa.Array, times: int) -> pa.Array:
-    return pa.repeat(text, times) if isinstance(text, str) else text
+def _repeated(text: str | pa.Array | None, times: int) -> pa.Array:
+    return text if isinstance(text, pa.Array) else pa.repeat(pa.scalar(text, pa.string()), times)
 
 
 def _dotted(path: str | pa.Array, step: str | pa.Array) -> str | pa.Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +40,6 @@ class DataValues:
         self._names = names
         self._path = path
         self._rows: dict[Lists, list[_Rows]] = {}
-        self._locations: dict[tuple[Lists, tuple[str, ...]], Location] = {}
 
     def add(self, above: Keys, root: Node) -> None:
         """Add the data of runs with these keys: a list for each."""
@@ -72,10 +70,7 @@ class DataValues:
 
     def location(self, lists: Lists, path: tuple[str, ...], *, inner: bool) -> Location:
         """Return where the values at `path` are; `inner` says that the place is known to hold an object or a list."""
-        key = (lists, path)
-        if key not in self._locations:
-            self._locations[key] = self._locate(lists, path)
-        table, column = self._locations[key]
+        table, column = self._locate(lists, path)
         nodes = [node for part in self._rows.get(lists, ()) if (node := part.node.member(path)) is not None]
         scalar = any(node.scalars for node in nodes)
         inner |= any(node.fields or node.elements is not None for node in nodes)
@@ -89,9 +84,3 @@ class DataValues:
             return Location(self._names.table(table) if lists else None, self._names.column(path, CHILD_KEYS))
         except ValueError:  # no table can have that name
             return Location(None, None)
-
-
-def repeated(texts: Sequence[str | None], counts: Sequence[int]) -> pa.Array:
-    """Return each text as often as its count says."""
-    numbers = np.repeat(np.arange(len(texts)), counts)
-    return pa.array(texts, pa.string()).take(pa.array(numbers))

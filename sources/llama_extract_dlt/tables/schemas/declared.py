@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import settings
 from ..columns import Column, Names, child_path
-from ..contract import AGENT_KEYS, AGENTS, CHILD_KEYS, METADATA_KEYS, REJECTED, RUN_KEYS, RUNS, SCHEMAS, TEXT_TABLES
+from ..contract import AGENT_KEYS, AGENTS, CHILD_KEYS, METADATA_KEYS, RUN_KEYS, RUNS, TEXT_TABLES
 from . import api
 from .json_schema import Shape
 
@@ -31,12 +31,10 @@ def settled(types: Iterable[str]) -> str:
 
 def contract_columns(names: Names) -> Columns:
     """Return all tables and columns that the API documents and that this source adds, but for the data."""
-    keys = {name: _columns(kinds) for name, kinds in TEXT_TABLES.items()}
     agents, runs = _columns(AGENT_KEYS), _columns(RUN_KEYS)
-    found: Columns = {
+    found: Columns = {name: _columns(kinds) for name, kinds in TEXT_TABLES.items()}
+    found |= {
         AGENTS: agents | _members(names, api.AGENT, agents),
-        SCHEMAS: keys[SCHEMAS],
-        REJECTED: keys[REJECTED],
         RUNS: {name: runs[name] for name in ("id", "agent_name", "file_name")} | _members(names, api.RUN, runs) | runs,
     }
     for part, schema in (("config", api.CONFIG), ("file", api.FILE)):
@@ -68,22 +66,22 @@ def data_columns(names: Names, path: tuple[str, ...], shape: Shape) -> Columns:
         if here.parts and here.parts <= above:
             continue
         above |= here.parts
-        if here.is_list and (below := _room_for(found, names, child_path(table_path, inner))):
+        below = child_path(table_path, inner)
+        if here.is_list and _make_room(found, names, below):
             todo.append((below, (), here.element(), above))
         todo.extend((table_path, (*inner, key), here.member(key), above) for key in here.members)
     return found
 
 
-def _room_for(found: Columns, names: Names, path: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return the path if there is a table for it, perhaps a new one; None if there is no room or no name for it."""
+def _make_room(found: Columns, names: Names, path: tuple[str, ...]) -> bool:
+    """Add a table for the path if there is none; return whether there is one now, which takes room and a name."""
     try:
         name = names.table(path)
     except ValueError:  # a run that has the list is rejected
-        return None
-    if name not in found and len(found) >= settings.DECLARED_TABLES:
-        return None
-    found.setdefault(name, _columns(CHILD_KEYS))
-    return path
+        return False
+    if name not in found and len(found) < settings.DECLARED_TABLES:
+        found[name] = _columns(CHILD_KEYS)
+    return name in found
 
 
 def _members(names: Names, schema: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Column]:
