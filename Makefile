@@ -3,15 +3,27 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
+DEMO := $(VENV)/.demo
 STAMP := $(VENV)/.synced
+# Airflow alone brings 150 packages, and changes how dlt finds its settings: each orchestrator has an environment.
+DAGSTER := .venvs/dagster
+AIRFLOW := .venvs/airflow
 
-.PHONY: demo test test-fast coverage lint format bench soak clean
+.PHONY: demo test test-main test-dagster test-airflow test-fast coverage lint format bench soak clean
 
-demo: $(STAMP)
+demo: $(DEMO)
 	$(BIN)/llama-extract --demo
 
-test: $(STAMP)
+test: test-main test-dagster test-airflow
+
+test-main: $(STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+test-dagster: $(DAGSTER)/.synced
+	$(DAGSTER)/bin/python -m pytest -n auto --dist worksteal tests/orchestrators/dagster
+
+test-airflow: $(AIRFLOW)/.synced
+	$(AIRFLOW)/bin/python -m pytest -n auto --dist worksteal tests/orchestrators/airflow
 
 # What takes a minute: the pure part, the service's side, and loads of a kind.
 FAST := tests/unit $(addprefix tests/integration/,test_client.py test_emulator.py test_upgrade.py test_every_value.py \
@@ -45,7 +57,7 @@ soak: $(STAMP)
 	SOAK_STEPS=$(SOAK_STEPS) $(BIN)/python -m pytest -n auto --dist worksteal tests/system/test_model.py
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist llamacloud_demo.duckdb* .llamacloud_demo.duckdb.lock
+	rm -rf $(VENV) .venvs .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* build dist llamacloud_demo.duckdb* .llamacloud_demo.duckdb.lock
 
 # A private uv, so that nothing has to be installed by hand, then exactly what uv.lock says.
 $(UV):
@@ -55,6 +67,18 @@ $(UV):
 	  { rm -rf $(VENV); echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
+# The lock file settles what is installed; tests and linters are the default group.
+SYNC = $(UV) sync --system-certs --compile-bytecode --quiet --frozen --inexact --python $(BIN)/python
+SYNC_HERE = VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(VENV) $(SYNC)
+
+$(DEMO): $(UV) pyproject.toml uv.lock
+	$(SYNC_HERE) --no-default-groups --extra demo
+	@touch $@
+
 $(STAMP): $(UV) pyproject.toml uv.lock
-	VIRTUAL_ENV=$(CURDIR)/$(VENV) UV_PROJECT_ENVIRONMENT=$(CURDIR)/$(VENV) $(UV) sync --system-certs --compile-bytecode --quiet --frozen --inexact --all-extras --python $(BIN)/python
+	$(SYNC_HERE) --extra demo
+	@touch $@
+
+.venvs/%/.synced: $(UV) pyproject.toml uv.lock
+	UV_PROJECT_ENVIRONMENT=$(CURDIR)/.venvs/$* $(SYNC) --no-default-groups --group orchestrators --extra $*
 	@touch $@

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .errors import ConfigurationError as ConfigurationError
+    from .errors import DatasetBusyError as DatasetBusyError
     from .errors import LlamaExtractError as LlamaExtractError
     from .load.report import AgentReport as AgentReport
     from .load.report import Progress as Progress
@@ -28,6 +29,7 @@ _MODULES = {
     "AgentPlan": ".tracking.dry_run",
     "AgentReport": ".load.report",
     "ConfigurationError": ".errors",
+    "DatasetBusyError": ".errors",
     "LlamaExtractError": ".errors",
     "Progress": ".load.report",
     "Report": ".load.report",

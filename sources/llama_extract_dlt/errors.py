@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class LlamaExtractError(Exception):
     """Base of all errors of this source; `str()` is one line.
@@ -21,6 +23,17 @@ class LlamaExtractError(Exception):
 
 class ConfigurationError(LlamaExtractError):
     """A setting is missing or cannot be used; nothing was sent."""
+
+
+class DatasetBusyError(LlamaExtractError):
+    """Another load into the same dataset is at work, and did not end while this one waited; nothing was read.
+
+    `holder` says who that is and since when, as far as that is known, else it is empty.
+    """
+
+    def __init__(self, message: str, *, holder: str = "", **request: Any) -> None:
+        super().__init__(message, **request)
+        self.holder = holder
 
 
 class AuthenticationError(LlamaExtractError):
