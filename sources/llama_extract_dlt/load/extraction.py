@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -28,12 +29,14 @@ from .agent_list import AgentList
 from .dlt_inside import (
     check_dataset,
     check_row_ids,
+    claim_package,
     current_load_id,
     needed_file_format,
     refreshed_tables,
     running_pipeline,
 )
 from .items import Tables
+from .locks.dataset import keep_alone
 from .report import KINDS, Progress, Step
 from .running_sync import RUNNING_SYNCS, RunningSync
 from .warehouse import SqlWarehouse
@@ -49,6 +52,7 @@ class Extraction:
         budget: the requests of all clients.
         wanted: ids or names of agents; None if agents were not asked for. Where nothing is asked for, it is the whole
             project; an empty list asks for none.
+        wait_for_lock: seconds to wait for another load into the dataset, where the load has no lock yet.
 
     Attributes:
         complete: whether all that was to be read has been given.
@@ -61,7 +65,10 @@ class Extraction:
         budget: RequestBudget,
         selection: Selection,
         wanted: list[str] | None,
+        wait_for_lock: float = 0.0,
     ) -> None:
+        self.wait_for_lock = wait_for_lock
+        self._name = uuid.uuid4().hex
         self.complete = False
         self.closed = False
         self._now = datetime.now(UTC)
@@ -98,6 +105,11 @@ class Extraction:
         Raises ConfigurationError if the dataset is one that dlt would empty.
         """
         self._load_id = current_load_id()
+        if not claim_package(self._name):
+            raise LlamaExtractError(
+                "another llama_extract source is in the same pipeline.run, and what both read would be there twice: "
+                "run one after the other, or name all agents, run_ids and job_ids in one source"
+            )
         if self._builder is not None:
             return
         if (pipeline := running_pipeline()) is not None:
@@ -129,7 +141,8 @@ class Extraction:
             self._builder.declare_contract()
 
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
-        """Ask the pipeline's warehouse; forget what `state` has of a warehouse that is another one."""
+        """Ask the pipeline's warehouse, where nobody else loads; forget what `state` has of one that is another."""
+        keep_alone(pipeline, self.wait_for_lock)
         names = [schema.name] if schema.name in pipeline.schemas else []
         client = pipeline.destination_client(*names)
         check_dataset(pipeline)
