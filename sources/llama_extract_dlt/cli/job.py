@@ -72,7 +72,7 @@ def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
         given |= {name: values or config.DEFAULT for name, values in chosen.items()}
     configured = None if options.demo else config.configured("chunk_size")
     sizes = (options.chunk_size, configured, CHUNK_SIZE)
-    given["wait_for_lock"] = options.wait_for_lock
+    given |= {"wait_for_lock": options.wait_for_lock, "table_format": options.table_format}
     given["chunk_size"] = next(size for size in sizes if size is not None)
     given = {name: value for name, value in given.items() if value is not None}
     # What is configured is for the real runs.

@@ -110,6 +110,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     where = parser.add_argument_group("where to")
     where.add_argument("--destination", default="duckdb", metavar="NAME", help="a dlt destination (default: duckdb)")
     where.add_argument("--dataset", default="llama_extract", metavar="NAME", help="default: llama_extract")
+    where.add_argument(
+        "--table-format", choices=["delta"], help="of the tables in the destination filesystem (default: Parquet files)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print the report as one JSON object on stdout")
     output.add_argument("-v", "--verbose", action="store_true", help="log progress; show tracebacks")
