@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import dlt
 
@@ -26,12 +26,12 @@ from ..tracking.dry_run import AgentPlan, plan
 from ..tracking.events import Agent, Selection, Tally
 from ..tracking.feed import Batch, Feed, one_ahead
 from .agent_list import AgentList
+from .destinations import FileFormat, needed_file_format, prepare_destination
 from .dlt_inside import (
     check_dataset,
     check_row_ids,
     claim_package,
     current_load_id,
-    needed_file_format,
     refreshed_tables,
     running_pipeline,
 )
@@ -78,7 +78,7 @@ class Extraction:
         self._no_nul = False
         """Whether the destination's texts cannot have the character NUL."""
         self._warehouse = SqlWarehouse(None, None)
-        self._file_format: Literal["parquet"] | None = None
+        self._file_format: FileFormat | None = None
         self._running_sync: RunningSync | None = None
         self._builder: TableBuilder | None = None
         self._load_id = ""
@@ -143,6 +143,7 @@ class Extraction:
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Ask the pipeline's warehouse, where nobody else loads; forget what `state` has of one that is another."""
         keep_alone(pipeline, self.wait_for_lock)
+        prepare_destination(pipeline)
         names = [schema.name] if schema.name in pipeline.schemas else []
         client = pipeline.destination_client(*names)
         check_dataset(pipeline)

@@ -21,6 +21,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ..tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
 from ..tracking.warehouse_index import RunIndex
+from .dlt_inside import stored_columns
 
 _IDS_PER_QUERY = 500
 _ROWS_PER_FETCH = 10_000
@@ -79,7 +80,7 @@ class SqlWarehouse:
             _take_over_stored(client, schema, self._hidden)
             states = schema.state_table_name
             known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name, states]
-            for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, AGENTS, SCHEMAS, *names])):
+            for name, columns in stored_columns(client, schema, [*known, RUNS, AGENTS, SCHEMAS, *names]):
                 if columns and name not in self._hidden:
                     self._there[name] = frozenset(columns)
                     _complete(schema, name, columns)
@@ -334,10 +335,8 @@ def _complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like:
     if name in (schema.loads_table_name, schema.state_table_name) or not missing:
         return
     added: Any = new_table(name, columns=missing)
-    if table is None and like is not None:
-        added = {**like, "columns": {column["name"]: column for column in missing}}
-    elif table is not None:
-        added = {"name": name, "columns": {column["name"]: column for column in missing}}
+    if table is not None or like is not None:
+        added = {**({"name": name} if table is not None else like), "columns": {one["name"]: one for one in missing}}
     schema.update_table(added, normalize_identifiers=False)
 
 
