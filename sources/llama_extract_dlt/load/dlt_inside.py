@@ -201,8 +201,10 @@ def stored_columns(client: Any, schema: dlt.Schema, tables: Iterable[str]) -> It
     fold = client.capabilities.casefold_identifier
     for table, columns in client.get_storage_tables(dict.fromkeys(tables)):
         own = {fold(name): name for name in schema.tables.get(table, {}).get("columns", {})}
-        named = {own.get(name) or (name.lower() if fold is str.upper else name): one for name, one in columns.items()}
-        yield table, {name: {**one, "name": name} for name, one in named.items()}
+        named: dict[str, Any] = {
+            own.get(name) or (name.lower() if fold is str.upper else name): one for name, one in columns.items()
+        }
+        yield table, {name: one | {"name": name} for name, one in named.items()}
 
 
 def loads_by_adbc() -> bool:
