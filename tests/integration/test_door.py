@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,21 @@ def test_a_report_says_what_is_in_the_warehouse(cloud: Emulator, house: Warehous
     with pytest.raises(FrozenInstanceError):
         report.new = 0  # type: ignore[misc]
     assert sync(house.pipeline, llama_extract(**account(cloud), agents=[agent["id"]])).complete
+
+
+def test_a_report_says_how_far_each_agent_is_known_also_when_nothing_was_new(cloud: Emulator, house: Warehouse) -> None:
+    agent, unused = cloud.agents()[0], cloud.add_agent("Unused", {"type": "object", "properties": {}})
+    cloud.add_run(agent["id"], status="PENDING")
+    runs = cloud.runs(agent["id"])
+    latest = max(datetime.fromisoformat(run["updated_at"]) for run in runs)
+    waiting = sum(run["status"] in ("CREATED", "PENDING") for run in runs)
+    for new in (len(runs), 0):
+        report = sync(house.pipeline, **account(cloud), agents=[agent["id"], unused["id"]])
+        known = report.agents[agent["id"]]
+        assert (known.new, known.watermark, known.in_flight) == (new, latest, waiting)
+        assert json.loads(json.dumps(known.as_dict()))["watermark"] == latest.isoformat()
+        assert (report.agents[unused["id"]].watermark, report.agents[unused["id"]].in_flight) == (None, 0)
+        assert report.agents[unused["id"]].as_dict()["watermark"] is None
 
 
 def test_a_sync_of_nothing_is_complete(cloud: Emulator, house: Warehouse) -> None:
