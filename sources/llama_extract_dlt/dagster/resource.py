@@ -32,7 +32,7 @@ from ..session import list_agents, sync
 from ..settings import CHUNK_SIZE
 
 TRANSIENT = (RateLimitedError, ServiceError, ConnectionFailedError, DatasetBusyError, TransientException)
-"""What may be gone when the load is tried again: trouble of the service, of the network, of the warehouse."""
+"""Trouble of the service, of the network, of the warehouse as far as dlt knows, that may be gone with another try."""
 
 WAIT_FOR_LOCK = 3600.0
 """Seconds to wait for another load: runs of several agents may be started at once."""
@@ -109,7 +109,7 @@ class LlamaExtractResource(dg.ConfigurableResource["LlamaExtractResource"]):
             raise
         except Exception as error:
             cause = telling_cause(error)
-            transient = not needs_settings(cause) and any(isinstance(one, TRANSIENT) for one in _chain(error))
+            transient = not needs_settings(cause) and any(map(_may_pass, _chain(error)))
             explained = isinstance(cause, LlamaExtractError) or needs_settings(cause)
             failure = dg.Failure(one_line(cause, self._destination()), allow_retries=transient)
             raise failure from None if explained else error
@@ -142,6 +142,11 @@ def _teller(log: logging.Logger) -> Callable[[Progress], None]:
             log.info(progress.waiting or f"{step}: {count} runs read, {progress.requests:,} requests sent")
 
     return tell
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether another try may help; a warehouse's driver calls that an OperationalError, whichever it is (PEP 249)."""
+    return isinstance(error, TRANSIENT) or any(kind.__name__ == "OperationalError" for kind in type(error).__mro__)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
