@@ -64,6 +64,20 @@ def sync(
             the source was ended, by a limit say, before it was complete.
         PipelineStepFailed: dlt's, with what went wrong as its cause.
     """
+    with synced(pipeline, source, refresh=refresh, on_progress=on_progress, **arguments) as report:
+        return report
+
+
+@contextmanager
+def synced(
+    pipeline: dlt.Pipeline,
+    source: DltSource | None = None,
+    *,
+    refresh: bool = False,
+    on_progress: Callable[[Progress], object] | None = None,
+    **arguments: Any,
+) -> Iterator[Report]:
+    """Does what `sync` does, and keeps others out still while one looks at what was loaded."""
     began = time.monotonic()
     source, run_arguments = _source_of(source, arguments)
     if not isinstance(refresh, bool):
@@ -93,7 +107,8 @@ def sync(
             load_ids += info.loads_ids
             if not _goes_on(source, running):
                 known = resource_state(pipeline, llama_extract.name, RUNS).get("agents", {})
-                return _report(running.extractions[-1].metrics(), known, load_ids, time.monotonic() - began)
+                yield _report(running.extractions[-1].metrics(), known, load_ids, time.monotonic() - began)
+                return
             run_arguments.pop("refresh", None)
 
 

@@ -106,10 +106,10 @@ def llama_extract_assets(
     ) -> Iterator[dg.MaterializeResult[Any]]:
         agent_id = context.partition_key if context.has_partition_key else None
         with llama_extract.pipeline(agent_id) as pipeline:
-            report = llama_extract.sync(pipeline, context.log, **_selection(config, agent_id))
-            health = ask_health(pipeline, agent_id and [agent_id])
-            key = dg.AssetKey([*prefix, RUNS])
-            seen, loads = _loads(context.instance, key, agent_id, pipeline)
+            with llama_extract.synced(pipeline, context.log, **_selection(config, agent_id)) as report:
+                health = ask_health(pipeline, None if agent_id is None else [agent_id])
+                key = dg.AssetKey([*prefix, RUNS])
+                seen, loads = _loads(context.instance, key, agent_id, pipeline)
             everything = seen is None or bool(set(loads) - set(report.load_ids))
             checks = check_results(report, health, fresh_within, in_flight_within)
             last = max([*loads, *report.load_ids], default=seen)

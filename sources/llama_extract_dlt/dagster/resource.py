@@ -28,7 +28,7 @@ from ..errors import (
 from ..explain import needs_settings, one_line, telling_cause
 from ..load.dlt_inside import name_duckdb_file
 from ..load.report import Progress, Report
-from ..session import list_agents, sync
+from ..session import list_agents, synced
 from ..settings import CHUNK_SIZE
 
 TRANSIENT = (RateLimitedError, ServiceError, ConnectionFailedError, DatasetBusyError, TransientException)
@@ -89,11 +89,19 @@ class LlamaExtractResource(dg.ConfigurableResource["LlamaExtractResource"]):
                 if pipeline.is_active:
                     pipeline.deactivate()
 
-    def sync(self, pipeline: dlt.Pipeline, log: logging.Logger, **arguments: Any) -> Report:
-        """Loads all that there is, with the arguments of `llama_extract` besides those of the resource."""
+    @contextmanager
+    def synced(self, pipeline: dlt.Pipeline, log: logging.Logger, **arguments: Any) -> Iterator[Report]:
+        """Loads all that there is, and keeps others out until one has looked at it.
+
+        Args:
+            pipeline: of this resource.
+            log: for lines about the progress.
+            arguments: those of `llama_extract`, which go before the resource's.
+        """
         # dlt would hold back the signal by which Dagster ends a run until its tables are loaded.
         os.environ.setdefault("RUNTIME__INTERCEPT_SIGNALS", "false")
-        return sync(pipeline, on_progress=_teller(log), **self._arguments() | arguments)
+        with synced(pipeline, on_progress=_teller(log), **self._arguments() | arguments) as report:
+            yield report
 
     def agents(self) -> tuple[dict[str, str], bool]:
         """Returns the names of the agents that are loaded, by id, and whether the list of them is whole."""
