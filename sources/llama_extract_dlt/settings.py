@@ -131,6 +131,9 @@ LOCK_LEASE, LOCK_RENEWAL = 120.0, 20.0
 """Seconds without a sign of life after which a lock in a bucket counts as a dead process's, and between two signs: five
 may fail in a row. A lock of the system or of a database ends with its process, and needs neither."""
 
+DELTA_TRIES = 5
+"""Tries to merge into a Delta table that somebody else changes meanwhile."""
+
 # ── change tracking ───────────────────────────────────────────────────────────────────────────────────────────────
 
 LAG = 600.0

@@ -57,6 +57,7 @@ def llama_extract(
     chunk_size: int | None = None,
     lookup_files: bool | None = None,
     wait_for_lock: float | None = None,
+    table_format: Literal["delta"] | None = None,
     data_tables: Literal["shared", "per_agent"] = _NOT_GIVEN,
 ) -> Sequence[DltResource]:
     """Extraction runs of LlamaCloud, with their configs, files, data, confidences and citations in child tables.
@@ -104,6 +105,7 @@ def llama_extract(
             `file` of a run in favour of `file_id`); one more request for up to 100 such runs. True when not set.
         wait_for_lock: seconds to wait for another load into the same dataset before the load fails, 0 or more; 0 when
             not set.
+        table_format: `delta` for Delta tables in the filesystem destination, plain Parquet files when not set.
         data_tables: `shared`, the default, puts the data of all agents into `extraction_runs__data` and its child
             tables; `per_agent` gives each agent tables of its own, named after it (`invoices`, `invoices__line_items`).
             A table keeps its name when the agent is renamed.
@@ -161,6 +163,7 @@ def extraction_of(arguments: Mapping[str, Any]) -> Callable[[], Extraction]:
         full_scan_every=chosen["full_scan_every"],
         deleted_runs=chosen["deleted_runs"],
         data_tables=chosen["data_tables"],
+        table_format=chosen["table_format"],
         page_size=chosen["page_size"],
         chunk_size=chosen["chunk_size"],
         lookup_files=chosen["lookup_files"],

@@ -70,7 +70,6 @@ def test_the_warehouse_says_what_is_in_flight_and_set_aside(
     assert loads_since(house, later[-1]) == []
 
 
-@pytest.mark.parametrize("pipeline", ["duckdb", "postgres"], indirect=True)  # files are not asked what is gone
 def test_runs_that_were_deleted_are_not_in_flight(cloud: Emulator, pipeline: Callable[[str], dlt.Pipeline]) -> None:
     house, agent = pipeline("one"), cloud.agents()[0]["id"]
     waiting = cloud.add_run(agent, status="PENDING")

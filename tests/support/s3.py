@@ -1,5 +1,7 @@
-"""Object storage that speaks S3, in this process."""
+"""Object storage that speaks S3, in a process of its own."""
 
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +11,7 @@ import boto3
 import dlt
 import fsspec
 from dlt.common.configuration.specs import AwsCredentials
-from moto.server import ThreadedMotoServer
+from duckdb_extensions import import_extension
 
 KEYS = {"aws_access_key_id": "made-up", "aws_secret_access_key": "made-up-too", "region_name": "us-east-1"}
 
@@ -31,6 +33,14 @@ class Bucket(NamedTuple):
     def destination(self) -> Any:
         """dlt's filesystem destination on it."""
         return dlt.destinations.filesystem(self.url, credentials=self.credentials())
+
+    def object_store_options(self) -> dict[str, str]:
+        """What a Delta reader needs to reach it."""
+        return {f"AWS_{name.removeprefix('aws_').upper()}": value for name, value in KEYS.items()} | {
+            "AWS_REGION": KEYS["region_name"],
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_ALLOW_HTTP": "true",
+        }
 
     def environment(self) -> dict[str, str]:
         """The same for a process."""
@@ -65,13 +75,28 @@ class ObjectStorage:
         return bucket
 
 
+_SERVER = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
 @contextmanager
 def object_storage() -> Iterator[ObjectStorage]:
-    """Starts it on a free port of loopback, and ends it."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        yield ObjectStorage(f"http://{host}:{port}")
-    finally:
-        server.stop()
+    """Starts it on a free port of loopback, and ends it.
+
+    In a process of its own: what reads Delta tables keeps Python's lock while it waits for an answer.
+    """
+    import_extension("httpfs")  # with which DuckDB reads buckets
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", _SERVER], stdin=pipe, stdout=pipe, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield ObjectStorage(f"http://127.0.0.1:{int(server.stdout.readline())}")
+        finally:
+            server.communicate("")

@@ -6,6 +6,7 @@ import argparse
 import ctypes
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -34,6 +35,7 @@ _LARGE_BLOCK = 1024 * 1024
 
 def run(options: argparse.Namespace) -> int:
     """Loads, reports, and returns the exit code."""
+    check_temporary_folder()
     # Made-up runs must never mix with real ones: the demo has a pipeline, and with it a database, of its own.
     name = "llama_extract_demo" if options.demo else "llama_extract"
     arguments = source_arguments(options)
@@ -62,6 +64,14 @@ def run(options: argparse.Namespace) -> int:
     return OK if report.complete else INCOMPLETE
 
 
+def check_temporary_folder() -> None:
+    """Refuses to begin where no folder for temporary files can be written to: dlt needs one."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{error.strerror}: set TMPDIR to a folder that can be written to") from error
+
+
 def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """The source's arguments that the command line has; the rest comes from dlt's configuration."""
     given: dict[str, Any] = {"since": options.since, "until": options.until}
@@ -72,7 +82,7 @@ def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
         given |= {name: values or config.DEFAULT for name, values in chosen.items()}
     configured = None if options.demo else config.configured("chunk_size")
     sizes = (options.chunk_size, configured, CHUNK_SIZE)
-    given["wait_for_lock"] = options.wait_for_lock
+    given |= {"wait_for_lock": options.wait_for_lock, "table_format": options.table_format}
     given["chunk_size"] = next(size for size in sizes if size is not None)
     given = {name: value for name, value in given.items() if value is not None}
     # What is configured is for the real runs.

@@ -12,25 +12,23 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 from ..settings import CHUNK_SIZE
+from . import signals
 
 OK, FAILED, MISCONFIGURED, INCOMPLETE = 0, 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
+    mend_outputs()
+    signals.hear()
     # dlt would hold the signals back until the tables that are being loaded are done.
     os.environ.setdefault("RUNTIME__INTERCEPT_SIGNALS", "false")
-    mend_outputs()
     options = parse(arguments)
     from . import console, errors, job
 
@@ -45,16 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError:  # nobody reads it any more: nor when the interpreter ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code
-
-
-def stop(number: int, _: object) -> NoReturn:
-    """Ends the process there and then: a load may be cut off anywhere, the next one starts over."""
-    # On a terminal on a line of its own, with the cursor that the progress has hidden.
-    start = b"\x1b[?25h\n" if os.isatty(2) else b""
-    said = b"interrupted" if number == signal.SIGINT else b"terminated"
-    with suppress(OSError):
-        os.write(2, start + said + b": run again to finish, nothing will be in the warehouse twice\n")
-    os._exit(128 + number)
 
 
 class Stderr(io.TextIOWrapper):
@@ -110,6 +98,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     where = parser.add_argument_group("where to")
     where.add_argument("--destination", default="duckdb", metavar="NAME", help="a dlt destination (default: duckdb)")
     where.add_argument("--dataset", default="llama_extract", metavar="NAME", help="default: llama_extract")
+    where.add_argument(
+        "--table-format", choices=["delta"], help="of the tables in the destination filesystem (default: Parquet files)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print the report as one JSON object on stdout")
     output.add_argument("-v", "--verbose", action="store_true", help="log progress; show tracebacks")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import dlt
+import duckdb
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
 from ..service.records import IN_FLIGHT
 from ..tables.contract import REJECTED, RUNS
+from .lakes import open_lake
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,38 +29,31 @@ class Health:
         rejected: rows of `extraction_runs__rejected`.
     """
 
-    newest_change: datetime | None
-    in_flight: int
-    oldest_in_flight: datetime | None
-    rejected: int
+    newest_change: datetime | None = None
+    in_flight: int = 0
+    oldest_in_flight: datetime | None = None
+    rejected: int = 0
 
 
 def ask_health(pipeline: dlt.Pipeline, agents: Sequence[str] | None = None) -> Health:
-    """Ask the warehouse about the runs of these agents, all if none are given; rejected items are of no agent.
-
-    A destination that cannot merge has a run once for each load that wrote it: the latest counts.
-    """
-    name = _column(pipeline)
-    runs, rejected = (_table(pipeline, table) for table in (RUNS, REJECTED))
-    latest = (
-        f"NOT EXISTS (SELECT 1 FROM {runs} n WHERE n.{name('id')} = r.{name('id')} "  # noqa: S608
-        f"AND n.{name('_dlt_load_id')} > r.{name('_dlt_load_id')})"
-    )
+    """Ask the warehouse about the runs of these agents, all if none are given; rejected items are of no agent."""
     asked = [] if agents is None else list(agents)
-    of_agents = "1 = 1" if agents is None else f"r.{name('extraction_agent_id')} IN ({_marks(asked)})"
-    flying = f"r.{name('status')} IN ({_marks(IN_FLIGHT)}) AND r.{name('_deleted_at')} IS NULL AND {latest}"
-    created = f"r.{name('created_at')}"
-    changed = f"SELECT MAX(r.{name('updated_at')}), MAX({created}) FROM {runs} r WHERE {of_agents}"  # noqa: S608
-    in_flight = f"SELECT COUNT(*), MIN({created}) FROM {runs} r WHERE {of_agents} AND {flying}"  # noqa: S608
     try:
-        with pipeline.sql_client() as client:
-            (moments,) = client.execute_sql(changed, *asked) or ()
-            ((count, oldest),) = client.execute_sql(in_flight, *asked, *sorted(IN_FLIGHT)) or ()
-            ((set_aside,),) = client.execute_sql(f"SELECT COUNT(*) FROM {rejected}") or ()  # noqa: S608
-    except DestinationUndefinedEntity:  # nothing was ever loaded
-        return Health(None, 0, None, 0)
+        with _asking(pipeline) as (ask, table, name):
+            of_agents = "1 = 1" if agents is None else f"{name('extraction_agent_id')} IN ({_marks(asked)})"
+            runs, created = f"FROM {table(RUNS)} WHERE {of_agents}", name("created_at")
+            flying = f"{name('status')} IN ({_marks(IN_FLIGHT)}) AND {name('_deleted_at')} IS NULL"
+            (moments,) = ask(f"SELECT MAX({name('updated_at')}), MAX({created}) {runs}", *asked)
+            ((in_flight, oldest),) = ask(
+                f"SELECT COUNT(*), MIN({created}) {runs} AND {flying}",
+                *asked,
+                *sorted(IN_FLIGHT),
+            )
+            ((rejected,),) = ask(f"SELECT COUNT(*) FROM {table(REJECTED)}")  # noqa: S608
+    except (DestinationUndefinedEntity, duckdb.CatalogException):  # nothing was ever loaded
+        return Health()
     newest = max((moment for value in moments if (moment := _moment(value)) is not None), default=None)
-    return Health(newest, int(count), _moment(oldest), int(set_aside))
+    return Health(newest, int(in_flight), _moment(oldest), int(rejected))
 
 
 def loads_since(pipeline: dlt.Pipeline, load_id: str) -> list[str]:
@@ -63,29 +61,49 @@ def loads_since(pipeline: dlt.Pipeline, load_id: str) -> list[str]:
 
     Every package of runs has the pipeline's state in it.
     """
-    name = _column(pipeline)
-    state, loads = (_table(pipeline, table) for table in ("_dlt_pipeline_state", "_dlt_loads"))
-    query = (
-        f"SELECT DISTINCT s.{name('_dlt_load_id')} FROM {state} s JOIN {loads} l "  # noqa: S608
-        f"ON l.{name('load_id')} = s.{name('_dlt_load_id')} WHERE l.{name('status')} = 0 "
-        f"AND s.{name('pipeline_name')} = %s AND s.{name('_dlt_load_id')} > %s"
-    )
     try:
-        with pipeline.sql_client() as client:
-            rows = client.execute_sql(query, pipeline.pipeline_name, load_id) or ()
-    except DestinationUndefinedEntity:
+        with _asking(pipeline) as (ask, table, name):
+            schema = pipeline.default_schema
+            states, loads = table(schema.state_table_name), table(schema.loads_table_name)
+            rows = ask(
+                f"SELECT DISTINCT s.{name('_dlt_load_id')} FROM {states} s JOIN {loads} l "  # noqa: S608
+                f"ON l.{name('load_id')} = s.{name('_dlt_load_id')} WHERE l.{name('status')} = 0 "
+                f"AND s.{name('pipeline_name')} = %s AND s.{name('_dlt_load_id')} > %s",
+                pipeline.pipeline_name,
+                load_id,
+            )
+    except (DestinationUndefinedEntity, duckdb.CatalogException):
         return []
     return sorted(row[0] for row in rows)
 
 
-def _column(pipeline: dlt.Pipeline) -> Callable[[str], str]:
-    """Return what gives a column's name, quoted."""
-    naming, quote = pipeline.default_schema.naming, pipeline.sql_client().escape_column_name
-    return lambda name: str(quote(naming.normalize_identifier(name)))
+_Ask = Callable[..., Sequence[Sequence[Any]]]
+_Name = Callable[[str], str]
 
 
-def _table(pipeline: dlt.Pipeline, name: str) -> str:
-    return str(pipeline.sql_client().make_qualified_table_name(name))
+@contextmanager
+def _asking(pipeline: dlt.Pipeline) -> Iterator[tuple[_Ask, _Name, _Name]]:
+    """Gives what asks the warehouse a query, and what gives the names of tables and columns there."""
+    normal = pipeline.default_schema.naming.normalize_identifier
+    if isinstance(pipeline.destination_client(), FilesystemClient):
+        with open_lake(pipeline) as lake:
+
+            def ask(query: str, *parameters: str) -> Sequence[Sequence[Any]]:
+                return lake.execute(query.replace("%s", "?"), parameters).fetchall()
+
+            yield ask, _quoted, lambda name: _quoted(normal(name))
+    else:
+        sql: Any = pipeline.sql_client()
+        with sql as client:
+            yield (
+                client.execute_sql,
+                client.make_qualified_table_name,
+                lambda name: client.escape_column_name(normal(name)),
+            )
+
+
+def _quoted(name: str) -> str:
+    return f'"{name}"'
 
 
 def _marks(values: Collection[str]) -> str:
