@@ -42,9 +42,16 @@ class Result:
 
     def metadata(self, table: str) -> dict[str, Any]:
         """What Dagster shows of a table."""
+        return {key: one.value for key, one in self._materialization(table).metadata.items()}
+
+    def data_version(self, table: str) -> str:
+        """By which Dagster tells whether the table has changed."""
+        return (self._materialization(table).tags or {})["dagster/data_version"]
+
+    def _materialization(self, table: str) -> dg.AssetMaterialization:
         for event in self.events:
             if event.is_step_materialization and event.asset_key.path[-1] == table:  # type: ignore[union-attr]
-                return {key: one.value for key, one in event.materialization.metadata.items()}
+                return event.materialization
         raise AssertionError(f"{table} was not materialized")
 
 

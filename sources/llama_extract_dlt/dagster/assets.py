@@ -55,7 +55,7 @@ def llama_extract_assets(
     *,
     name: str = "llama_extract",
     key_prefix: Sequence[str] = ("llama_extract",),
-    group_name: str = "llama_extract",
+    group_name: str = "llama_cloud",
     partitions_def: dg.PartitionsDefinition[str] | None = None,
     loads_within: timedelta = 2 * DAY,
     fresh_within: timedelta = WEEK,
@@ -105,31 +105,33 @@ def llama_extract_assets(
         context: dg.AssetExecutionContext, config: SyncConfig, llama_extract: LlamaExtractResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         agent_id = context.partition_key if context.has_partition_key else None
+        key = dg.AssetKey([*prefix, RUNS])
         with llama_extract.pipeline(agent_id) as pipeline:
             with llama_extract.synced(pipeline, context.log, **_selection(config, agent_id)) as report:
                 health = ask_health(pipeline, None if agent_id is None else [agent_id])
-                key = dg.AssetKey([*prefix, RUNS])
-                seen, loads = _loads(context.instance, key, agent_id, pipeline)
-            everything = seen is None or bool(set(loads) - set(report.load_ids))
+                seen = _told(context.instance, key, agent_id)
+                loads = loads_since(pipeline, seen.get(LAST_LOAD, ""))
+            changed = set(TABLES) if not seen or set(loads) - set(report.load_ids) else _changed(report)
+            last = {LAST_LOAD: max([*loads, *report.load_ids], default=seen.get(LAST_LOAD, ""))}
+            last[LAST_CHANGE] = last[LAST_LOAD] if RUNS in changed else seen[LAST_CHANGE]
             checks = check_results(report, health, fresh_within, in_flight_within)
-            last = max([*loads, *report.load_ids], default=seen)
             for table in TABLES:
-                if table != RUNS and not everything and not _has_changed(table, report):
-                    continue  # skippable: what has not changed starts nothing downstream
-                metadata = _metadata(pipeline, table, report)
                 if table == RUNS:
-                    metadata |= _metadata_of_load(report) | ({LAST_LOAD: last} if last else {})
-                yield dg.MaterializeResult(
-                    asset_key=[*prefix, table],
-                    metadata=metadata,
-                    check_results=checks if table == RUNS else [],
-                )
+                    yield dg.MaterializeResult(
+                        asset_key=key,
+                        metadata=_metadata(pipeline, table, report) | _metadata_of_load(report) | last,
+                        check_results=checks,
+                        # With nothing new the tables below are as new as this one.
+                        data_version=dg.DataVersion(last[LAST_CHANGE]),
+                    )
+                elif table in changed:  # what has not changed is skipped, and starts nothing downstream
+                    yield dg.MaterializeResult(asset_key=[*prefix, table], metadata=_metadata(pipeline, table, report))
 
     return load
 
 
-LAST_LOAD = "last_load"
-"""The dlt load that the assets are as new as; what was loaded since then, Dagster has not heard of."""
+LAST_LOAD, LAST_CHANGE = "last_load", "last_change"
+"""The dlt load that the assets are as new as, and the last that changed them: Dagster has heard of none since."""
 
 
 def _selection(given: SyncConfig, agent_id: str | None) -> dict[str, Any]:
@@ -140,26 +142,27 @@ def _selection(given: SyncConfig, agent_id: str | None) -> dict[str, Any]:
     return chosen
 
 
-def _loads(
-    instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None, pipeline: dlt.Pipeline
-) -> tuple[str | None, list[str]]:
-    """The last load that Dagster knows, None if it knows of none, and the pipeline's loads since then.
+def _told(instance: dg.DagsterInstance, key: dg.AssetKey, partition: str | None) -> dict[str, str]:
+    """The last load and the last change that Dagster has been told of; empty if it has not been.
 
-    A load that failed or was killed may have committed something before: what it has changed is told with the next.
+    A load that failed or was killed may have committed something since: what it has changed is told with the next.
     """
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=[partition] if partition else None)
     for record in instance.fetch_materializations(wanted, limit=1).records:
-        materialization = record.asset_materialization
-        if materialization is not None and LAST_LOAD in materialization.metadata:
-            seen = str(materialization.metadata[LAST_LOAD].value)
-            return seen, loads_since(pipeline, seen)
-    return None, loads_since(pipeline, "")
+        told = record.asset_materialization.metadata if record.asset_materialization else {}
+        if LAST_LOAD in told and LAST_CHANGE in told:
+            return {name: str(told[name].value) for name in (LAST_LOAD, LAST_CHANGE)}
+    return {}
 
 
-def _has_changed(table: str, report: Report) -> bool:
-    """Whether the load has changed the table; a run that changed may have lost rows where it has none now."""
-    child = table.startswith(f"{RUNS}__") and table != REJECTED
-    return bool(_rows(table, report) or (child and (report.updated or report.deleted)))
+def _changed(report: Report) -> set[str]:
+    """The tables that the load has changed: those of runs together, since a run may have lost rows in any of them."""
+    changed = {table for table in (AGENTS, SCHEMAS, REJECTED) if report.tables.get(table)}
+    if AGENTS in changed:
+        changed.add(SCHEMAS)
+    if report.new or report.updated or report.deleted or report.tables.keys() - {AGENTS, SCHEMAS, REJECTED}:
+        changed |= TABLES.keys() - {AGENTS, SCHEMAS, REJECTED}
+    return changed
 
 
 def _rows(table: str, report: Report) -> int:
