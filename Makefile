@@ -38,10 +38,12 @@ coverage: $(STAMP)
 	$(BIN)/python -m coverage report --fail-under=95 --format=total \
 	  --include='*/llama_extract_dlt/service/*,*/llama_extract_dlt/tables/*,*/llama_extract_dlt/tracking/*'
 
-lint: $(STAMP)
+# Types of what needs an orchestrator are checked against that orchestrator's environment.
+lint: $(STAMP) $(DAGSTER)/.synced
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-executable $(DAGSTER)/bin/python $(wildcard sources/llama_extract_dlt/dagster/*.py) pipelines/dagster_defs.py
 	$(BIN)/lint-imports --no-logo --no-cache
 
 format: $(STAMP)

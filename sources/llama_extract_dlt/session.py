@@ -22,6 +22,7 @@ from .load.report import AgentReport, Progress, Report, Step
 from .load.running_sync import RUNNING_SYNCS, WAITS, RunningSync
 from .source import extraction_of, llama_extract
 from .tables.contract import AGENTS, RUNS
+from .tracking.agent_state import AgentState
 from .tracking.dry_run import AgentPlan
 
 _logger = logging.getLogger(__name__)
@@ -64,6 +65,20 @@ def sync(
             the source was ended, by a limit say, before it was complete.
         PipelineStepFailed: dlt's, with what went wrong as its cause.
     """
+    with synced(pipeline, source, refresh=refresh, on_progress=on_progress, **arguments) as report:
+        return report
+
+
+@contextmanager
+def synced(
+    pipeline: dlt.Pipeline,
+    source: DltSource | None = None,
+    *,
+    refresh: bool = False,
+    on_progress: Callable[[Progress], object] | None = None,
+    **arguments: Any,
+) -> Iterator[Report]:
+    """Does what `sync` does, and keeps others out still while one looks at what was loaded."""
     began = time.monotonic()
     source, run_arguments = _source_of(source, arguments)
     if not isinstance(refresh, bool):
@@ -93,7 +108,9 @@ def sync(
             watch.raise_failure()
             load_ids += info.loads_ids
             if not _goes_on(source, running):
-                return _report(running.extractions[-1].metrics(), load_ids, time.monotonic() - began)
+                known = resource_state(pipeline, llama_extract.name, RUNS).get("agents", {})
+                yield _report(running.extractions[-1].metrics(), known, load_ids, time.monotonic() - began)
+                return
             run_arguments.pop("refresh", None)
 
 
@@ -117,6 +134,20 @@ def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any
             pipeline.sync_destination()
         known = resource_state(pipeline, llama_extract.name, RUNS)
     return list(extraction.plan(known.get("agents", {})))
+
+
+def list_agents(**arguments: Any) -> tuple[dict[str, str], bool]:
+    """Return the names of the agents that `sync` would load with the same arguments, by id; it takes one request.
+
+    The second value says whether the list could be read whole: else an agent that is not in it may be there.
+
+    Raises:
+        ConfigurationError: a setting cannot be used, or there is no such agent.
+        LlamaExtractError: the service could not be asked.
+    """
+    extraction = extraction_of(arguments)()
+    names = {agent.id: agent.name for agent in extraction.agents.wanted()}
+    return names, not extraction.metrics()["unreadable"]
 
 
 # ── before the load ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,13 +245,17 @@ def _goes_on(source: DltSource, running: RunningSync) -> bool:
     return not running.extractions[-1].complete
 
 
-def _report(counts: dict[str, Any], load_ids: list[str], seconds: float) -> Report:
-    """What the whole load did."""
+def _report(counts: dict[str, Any], known: Mapping[str, Any], load_ids: list[str], seconds: float) -> Report:
+    """What the whole load did; `known` are the agents' states after it."""
     runs, unreadable = counts["runs"], counts["unreadable"]
+    states = {agent_id: AgentState.load(known.get(agent_id, {})) for agent_id in counts["agents"]}
     return Report(
         **runs | {"missing": tuple(runs["missing"])},
         complete=not (runs["rejected"] or runs["missing"] or unreadable),
-        agents={agent_id: AgentReport(**agent) for agent_id, agent in counts["agents"].items()},
+        agents={
+            agent_id: AgentReport(**agent, watermark=state.watermark, in_flight=len(state.in_flight))
+            for (agent_id, agent), state in zip(counts["agents"].items(), states.values(), strict=True)
+        },
         unreadable=unreadable,
         tables=dict(sorted(counts["tables"].items())),
         requests=counts["requests"],

@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import pytest
 from dlt.common.runtime.collector import DictCollector
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import ConfigurationError, LlamaExtractError, Progress, llama_extract, sync
+from llama_extract_dlt import ConfigurationError, DatasetBusyError, LlamaExtractError, Progress, llama_extract, sync
+from llama_extract_dlt.session import synced
 from support.command import Held
 from support.warehouse import Warehouse
 
@@ -58,6 +60,30 @@ def test_a_report_says_what_is_in_the_warehouse(cloud: Emulator, house: Warehous
     with pytest.raises(FrozenInstanceError):
         report.new = 0  # type: ignore[misc]
     assert sync(house.pipeline, llama_extract(**account(cloud), agents=[agent["id"]])).complete
+
+
+def test_a_report_says_how_far_each_agent_is_known_also_when_nothing_was_new(cloud: Emulator, house: Warehouse) -> None:
+    agent, unused = cloud.agents()[0], cloud.add_agent("Unused", {"type": "object", "properties": {}})
+    cloud.add_run(agent["id"], status="PENDING")
+    runs = cloud.runs(agent["id"])
+    latest = max(datetime.fromisoformat(run["updated_at"]) for run in runs)
+    waiting = sum(run["status"] in ("CREATED", "PENDING") for run in runs)
+    for new in (len(runs), 0):
+        report = sync(house.pipeline, **account(cloud), agents=[agent["id"], unused["id"]])
+        known = report.agents[agent["id"]]
+        assert (known.new, known.watermark, known.in_flight) == (new, latest, waiting)
+        assert json.loads(json.dumps(known.as_dict()))["watermark"] == latest.isoformat()
+        assert (report.agents[unused["id"]].watermark, report.agents[unused["id"]].in_flight) == (None, 0)
+        assert report.agents[unused["id"]].as_dict()["watermark"] is None
+
+
+def test_others_are_kept_out_while_one_looks_at_what_was_loaded(cloud: Emulator, house: Warehouse) -> None:
+    other = dlt.pipeline("other", destination=dlt.destinations.duckdb(str(house.path)), dataset_name="llama_extract")
+    with synced(house.pipeline, **account(cloud)) as report:
+        assert report.new == len(house.rows("extraction_runs"))
+        with pytest.raises(DatasetBusyError):
+            sync(other, **account(cloud))
+    assert sync(other, **account(cloud)).complete
 
 
 def test_a_sync_of_nothing_is_complete(cloud: Emulator, house: Warehouse) -> None:

@@ -55,6 +55,7 @@ class Extraction:
         wait_for_lock: seconds to wait for another load into the dataset, where the load has no lock yet.
 
     Attributes:
+        agents: the project's agents, as far as they were listed.
         complete: whether all that was to be read has been given.
         closed: whether somebody ended it before that: an error, or a limit on the resource.
     """
@@ -82,7 +83,7 @@ class Extraction:
         self._load_id = ""
         self._tally = Tally()
         self._rows: Counter[str] = Counter()
-        self._agents = AgentList(connect, budget, self._tally, wanted)
+        self.agents = AgentList(connect, budget, self._tally, wanted)
         self._names: dict[str, str] = {}
         """What agents were called when their names were last seen to be those in the warehouse."""
         self._gone: set[str] = set()
@@ -136,7 +137,7 @@ class Extraction:
             suspects=self._warehouse.suspects,
             shared=self._warehouse.shared,
         )
-        if not self._agents.none_asked(self._selection):
+        if not self.agents.none_asked(self._selection):
             self._builder.declare_contract()
 
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
@@ -164,7 +165,7 @@ class Extraction:
     def plan(self, states: Mapping[str, Any]) -> Iterator[AgentPlan]:
         """Yield what would be read of each agent, `states` being theirs."""
         with self._connect(self._budget) as client:
-            yield from plan(client, self._agents.selection(self._selection, client), states, self._now)
+            yield from plan(client, self.agents.selection(self._selection, client), states, self._now)
 
     def batches(self, state: dict[str, Any]) -> Iterator[Iterator[LoadTable]]:
         """Yield the tables of each batch, as much as is to be committed together; asked again, go on from there.
@@ -205,7 +206,7 @@ class Extraction:
         self, client: LlamaCloudClient, states: Mapping[str, Any], told: dict[str, str]
     ) -> Iterator[Tables]:
         """Yield batches with their tables, in a thread of their own."""
-        selection = self._agents.selection(self._selection, client)
+        selection = self.agents.selection(self._selection, client)
         self._declare(client, selection.agents)
         self._feed = feed = Feed(client, selection, states, self._warehouse, self._tally, self._now)
         for batch in feed.batches():
@@ -214,10 +215,10 @@ class Extraction:
     def _declare(self, client: LlamaCloudClient, loaded: Sequence[Agent]) -> None:
         """Tell the builder of the project's agents, and which of them are loaded."""
         assert self._builder is not None
-        if self._agents.none_asked(self._selection):
+        if self.agents.none_asked(self._selection):
             return
         try:
-            agents = self._agents.all(client)
+            agents = self.agents.all(client)
         except LlamaExtractError as error:
             if loaded or is_fatal(error):
                 raise
@@ -275,7 +276,7 @@ class Extraction:
         assert self._builder is not None
         assert self._feed is not None
         names, tables = {}, []
-        for agent in self._agents.known:
+        for agent in self.agents.known:
             former: list[str] | None = []
             if self._names.get(agent.id) != agent.name:
                 former = self._warehouse.runs_named_otherwise(agent.id, agent.name)
@@ -294,10 +295,10 @@ class Extraction:
 
         Where it cannot be asked, `state`, which is the resource's, has the hashes of those that were loaded.
         """
-        if self._agents.none_asked(self._selection):
+        if self.agents.none_asked(self._selection):
             return
         assert self._builder is not None
-        agents = self._agents.wanted()
+        agents = self.agents.wanted()
         loaded = self._warehouse.agent_hashes()
         if loaded is None:
             loaded = state.setdefault("loaded", {})

@@ -146,7 +146,7 @@ class Lake:
             loads = [load_id for _, load_id in self._named(name, f"{schema.name}__")]
             return _values(("load_id", "status", "inserted_at"), [(load, 0, load) for load in loads])
         if name == schema.state_table_name:
-            return _values(("pipeline_name",), [(pipeline,) for pipeline, _ in self._named(name, "")])
+            return _values(("pipeline_name", "_dlt_load_id"), self._named(name, ""))
         columns = list(schema.get_table_columns(name))
         files = self._data_files(name)
         if not files:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 Step = Literal["waiting", "reading", "preparing", "loading"]
@@ -34,7 +35,12 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class AgentReport:
-    """What a sync did with the runs of an agent, and the requests for them."""
+    """What a sync did with the runs of an agent, the requests for them, and what it knows of them now.
+
+    Attributes:
+        watermark: the latest change that was there when the list was last read to its end; None if it never was.
+        in_flight: runs that the next sync reads again, because they were not final.
+    """
 
     name: str
     new: int
@@ -42,6 +48,12 @@ class AgentReport:
     unchanged: int
     deleted: int
     requests: int
+    watermark: datetime | None = None
+    in_flight: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The agent's part as JSON has it."""
+        return asdict(self) | {"watermark": self.watermark and self.watermark.isoformat()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +93,7 @@ class Report:
         return {
             "complete": self.complete,
             "runs": runs | {"rejected": self.rejected, "missing": list(self.missing)},
-            "agents": {agent_id: asdict(agent) for agent_id, agent in self.agents.items()},
+            "agents": {agent_id: agent.as_dict() for agent_id, agent in self.agents.items()},
             "unreadable": dict(self.unreadable),
             "tables": dict(self.tables),
             "requests": self.requests,
