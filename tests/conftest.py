@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,4 +54,13 @@ def warehouse(tmp_path: Path) -> Iterator[Callable[[Emulator], Warehouse]]:
 def server() -> Iterator[PostgresServer]:
     """A PostgreSQL, one in each process that runs tests."""
     with postgres_server() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def storage() -> Iterator[Any]:
+    """Object storage that speaks S3, one in each process that runs tests."""
+    from support.s3 import object_storage  # which the orchestrators' environments do without
+
+    with object_storage() as running:
         yield running

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, get_args
+from typing import Any
 
 import dlt
 from dlt.common.runtime.collector_base import Collector
@@ -14,13 +15,15 @@ from dlt.extract import DltSource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
-from .load.dlt_inside import duckdb_file, load_few_tables_at_once, resource_state
-from .load.locks import alone
+from .load.dlt_inside import PassingCollector, duckdb_file, load_few_tables_at_once, resource_state
+from .load.locks.dataset import alone
 from .load.report import AgentReport, Progress, Report, Step
-from .load.running_sync import RUNNING_SYNCS, RunningSync
+from .load.running_sync import RUNNING_SYNCS, WAITS, RunningSync
 from .source import extraction_of, llama_extract
 from .tables.contract import AGENTS, RUNS
 from .tracking.dry_run import AgentPlan
+
+_logger = logging.getLogger(__name__)
 
 RUN_ARGUMENTS = frozenset({"loader_file_format", "schema_contract"})
 """What `sync` passes on to `pipeline.run`; the others would have no effect on a source that merges by itself."""
@@ -39,8 +42,9 @@ def sync(
 ) -> Report:
     """Loads all that the source has, in packages of its `chunk_size` runs, each committed before the next.
 
-    Nobody else loads into the dataset meanwhile, as long as they use this function, too: from the same machine, or with
-    PostgreSQL from anywhere. What a killed load of this source has left behind in the pipeline is dropped: resumed, it
+    No other load of this source into the dataset runs meanwhile: none from this machine, and where the dataset is in
+    PostgreSQL or in a bucket that speaks S3, none from anywhere. If one runs already, this one waits for it, for
+    `wait_for_lock` seconds. What a killed load of this source has left behind in the pipeline is dropped: resumed, it
     could be in the warehouse twice. The state comes back from the destination, and what is missing is read again.
 
     Args:
@@ -54,7 +58,8 @@ def sync(
 
     Raises:
         ConfigurationError: it is no source, an argument is none, or a setting cannot be used.
-        LlamaExtractError: another load is at work; the pipeline has data of other sources that are not loaded yet; or
+        DatasetBusyError: another load was at work to the end of `wait_for_lock`.
+        LlamaExtractError: the pipeline has data of other sources that are not loaded yet; or
             the source was ended, by a limit say, before it was complete.
         PipelineStepFailed: dlt's, with what went wrong as its cause.
     """
@@ -64,7 +69,7 @@ def sync(
         raise ConfigurationError(f"refresh must be True or False; it is {refresh!r}")
     with ExitStack() as stack:
         _check_names(pipeline)
-        stack.enter_context(alone(pipeline))
+        lock = stack.enter_context(alone(pipeline, WAITS.get(source.schema, 0.0), _waiting(on_progress)))
         _start_over(pipeline, source.schema.name)
         _keep_open(pipeline, stack)
         running = stack.enter_context(_announced(pipeline))
@@ -76,6 +81,7 @@ def sync(
             run_arguments["refresh"] = "drop_sources"
         load_ids: list[str] = []
         while True:
+            lock.check()
             try:
                 info = pipeline.run(source, **run_arguments)
             except BaseException:
@@ -224,6 +230,17 @@ def _report(counts: dict[str, Any], load_ids: list[str], seconds: float) -> Repo
 # ── progress ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _waiting(on_progress: Callable[[Progress], object] | None) -> Callable[[str], object]:
+    """What is called while another load is at work."""
+
+    def tell(sentence: str) -> None:
+        _logger.info("%s: waiting for its end", sentence)
+        if on_progress is not None:
+            on_progress(Progress("waiting", waiting=sentence))
+
+    return tell
+
+
 class _Watch:
     """Tells somebody how far the load has come; what goes wrong in that is raised once the load has noticed."""
 
@@ -281,24 +298,15 @@ def _watching(
         thread.join()
 
 
-class _StepCollector(Collector):
+class _StepCollector(PassingCollector):
     """Tells of dlt's steps, and passes all on to the pipeline's own collector."""
 
-    NAMES: Mapping[str, Step] = dict(zip(("Extract", "Normalize", "Load"), get_args(Step), strict=True))
+    NAMES: Mapping[str, Step] = {"Extract": "reading", "Normalize": "preparing", "Load": "loading"}
 
     def __init__(self, given: Collector, watch: _Watch) -> None:
-        self._given, self._watch = given, watch
-        for hook in ("on_start_trace", "on_start_trace_step", "on_end_trace_step", "on_end_trace"):
-            setattr(self, hook, getattr(given, hook))
+        super().__init__(given)
+        self._watch = watch
 
     def _start(self, step: str) -> None:
         self._watch.tell(self.NAMES[step.split()[0]])
-        self._given.step = step
-        self._given._start(step)
-
-    def _stop(self) -> None:
-        self._given._stop()
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Passes a count on."""
-        self._given.update(*args, **kwargs)
+        super()._start(step)

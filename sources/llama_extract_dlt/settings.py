@@ -127,6 +127,13 @@ MAX_DEPTH = 100
 level of objects a part of a column's name, so nobody has that many. And what reads a level by calling itself, in Python
 and in Arrow, stays far from the end of its stack."""
 
+LOCK_LEASE, LOCK_RENEWAL = 120.0, 20.0
+"""Seconds without a sign of life after which a lock in a bucket counts as a dead process's, and between two signs: five
+may fail in a row. A lock of the system or of a database ends with its process, and needs neither."""
+
+DELTA_TRIES = 5
+"""Tries to merge into a Delta table that somebody else changes meanwhile."""
+
 # ── change tracking ───────────────────────────────────────────────────────────────────────────────────────────────
 
 LAG = 600.0

@@ -20,7 +20,7 @@ from .errors import ConfigurationError, LlamaExtractError
 from .load.extraction import Extraction
 from .load.habits import check_contract, check_source
 from .load.items import as_items
-from .load.running_sync import Extractions
+from .load.running_sync import WAITS, Extractions
 from .service.budget import RequestBudget
 from .service.client import LlamaCloudClient
 from .tables.contract import AGENTS, RUNS
@@ -56,6 +56,8 @@ def llama_extract(
     page_size: int | None = None,
     chunk_size: int | None = None,
     lookup_files: bool | None = None,
+    wait_for_lock: float | None = None,
+    table_format: Literal["delta"] | None = None,
     data_tables: Literal["shared", "per_agent"] = _NOT_GIVEN,
 ) -> Sequence[DltResource]:
     """Extraction runs of LlamaCloud, with their configs, files, data, confidences and citations in child tables.
@@ -101,6 +103,9 @@ def llama_extract(
             are committed at once.
         lookup_files: ask for the records of files that runs name without describing them (the API is giving up the
             `file` of a run in favour of `file_id`); one more request for up to 100 such runs. True when not set.
+        wait_for_lock: seconds to wait for another load into the same dataset before the load fails, 0 or more; 0 when
+            not set.
+        table_format: `delta` for Delta tables in the filesystem destination, plain Parquet files when not set.
         data_tables: `shared`, the default, puts the data of all agents into `extraction_runs__data` and its child
             tables; `per_agent` gives each agent tables of its own, named after it (`invoices`, `invoices__line_items`).
             A table keeps its name when the agent is renamed.
@@ -110,9 +115,12 @@ def llama_extract(
 
     Raises:
         ConfigurationError: a setting is missing, misspelt or cannot be used; nothing was sent.
+        DatasetBusyError: while loading: another load into the dataset is at work.
         LlamaExtractError: while loading; its subclasses say what went wrong.
     """
-    extractions = Extractions(extraction_of(locals()))  # which are the arguments, here
+    begin = extraction_of(locals())  # which are the arguments, here
+    extractions = Extractions(begin)
+    WAITS[dlt.current.source_schema()] = begin().wait_for_lock
 
     @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents() -> Iterator[Any]:
@@ -155,6 +163,7 @@ def extraction_of(arguments: Mapping[str, Any]) -> Callable[[], Extraction]:
         full_scan_every=chosen["full_scan_every"],
         deleted_runs=chosen["deleted_runs"],
         data_tables=chosen["data_tables"],
+        table_format=chosen["table_format"],
         page_size=chosen["page_size"],
         chunk_size=chosen["chunk_size"],
         lookup_files=chosen["lookup_files"],
@@ -186,4 +195,4 @@ def extraction_of(arguments: Mapping[str, Any]) -> Callable[[], Extraction]:
         return RequestBudget(chosen["requests_per_minute"])
 
     connect(new_budget())  # so that a setting that cannot be used is reported before a run starts
-    return lambda: Extraction(connect, new_budget(), selection, chosen["agents"])
+    return lambda: Extraction(connect, new_budget(), selection, chosen["agents"], chosen["wait_for_lock"])

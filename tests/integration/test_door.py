@@ -1,8 +1,6 @@
 """The one door, `sync`: what it takes, what it gives back, and what it does with what others have left."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -18,7 +16,6 @@ from dlt.common.runtime.collector import DictCollector
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import ConfigurationError, LlamaExtractError, Progress, llama_extract, sync
-from llama_extract_dlt.load.locks import only_process
 from support.command import Held
 from support.warehouse import Warehouse
 
@@ -217,60 +214,3 @@ assert set(llama_extract_dlt.__all__) <= set(vars(llama_extract_dlt)) | {{
 }}
 """
     subprocess.run([sys.executable, "-c", script], check=True)
-
-
-# ── locks ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-CONTENDER = """
-import os, sys
-from pathlib import Path
-from llama_extract_dlt.load.locks import only_process
-lock, marker, left = Path(sys.argv[1]), sys.argv[2], 1500
-while left:
-    try:
-        with only_process(lock, InterruptedError()):
-            os.close(os.open(marker, os.O_CREAT | os.O_EXCL))  # fails if somebody else is in, too
-            os.sched_yield()
-            os.remove(marker)
-            left -= 1
-    except InterruptedError:
-        pass
-"""
-
-
-def test_one_process_at_a_time_has_a_lock_though_each_removes_the_file(tmp_path: Path) -> None:
-    line = [sys.executable, "-c", CONTENDER, str(tmp_path / "it.lock"), str(tmp_path / "in")]
-    contenders = [subprocess.Popen(line, stderr=subprocess.PIPE, text=True) for _ in range(4)]
-    assert [(one.communicate(timeout=120)[1], one.returncode) for one in contenders] == [("", 0)] * 4
-    assert list(tmp_path.iterdir()) == []
-
-
-ORPHAN = """
-import os, signal, sys
-from pathlib import Path
-from llama_extract_dlt.load.locks import only_process
-with only_process(Path(sys.argv[1]), InterruptedError()):
-    child = os.fork()
-    if not child:
-        print(os.getpid(), flush=True)
-        signal.pause()
-    signal.pause()
-"""
-
-
-def test_a_worker_that_outlives_a_killed_load_does_not_keep_its_lock(tmp_path: Path) -> None:
-    lock = tmp_path / "it.lock"
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN, str(lock)], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    child = int(parent.stdout.readline())
-    try:
-        with pytest.raises(InterruptedError), only_process(lock, InterruptedError()):
-            pass
-        parent.kill()
-        parent.wait(timeout=60)
-        with only_process(lock, InterruptedError()):
-            assert lock.exists()
-        assert not lock.exists()
-    finally:
-        os.kill(child, signal.SIGKILL)
-        parent.communicate()

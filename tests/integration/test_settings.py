@@ -352,6 +352,8 @@ WRONG: dict[str, list[Any]] = {
     "page_size": NO_SIZES,
     "chunk_size": NO_SIZES,
     "lookup_files": NO_FLAGS,
+    "wait_for_lock": [-1, "-1", *NO_NUMBERS],
+    "table_format": ["iceberg", "", True, 1, ["delta"], {}],
     "data_tables": ["own", "", True, 1, ["shared"], {}],
 }
 

@@ -550,7 +550,7 @@ def test_a_second_run_at_the_same_time_is_kept_out(cloud: Emulator, command: Com
     code, out, err = command()
     held.release.set()
     assert (code, out, err.count("\n")) == (1, "", 1)
-    assert "another run is at work" in err
+    assert "another load into the folder" in err
     assert outcome(first) == (0, "", "")
 
 

@@ -151,13 +151,29 @@ def progress(rate: float | None, options: argparse.Namespace) -> Iterator[Callab
     else:
         due = time.monotonic() + LINE_EVERY
 
+        say_once = waiting(options)
+
         def say_when_due(progress: Progress) -> None:
             nonlocal due
-            if time.monotonic() >= due:
+            if progress.step == "waiting":
+                say_once(progress.waiting)
+            elif time.monotonic() >= due:
                 due += LINE_EVERY
                 say(describe(progress, rate))
 
         yield say_when_due
+
+
+def waiting(options: argparse.Namespace) -> Callable[[str], object]:
+    """What is called with a sentence about another load, again and again: it is said once."""
+    said: set[str] = set()
+
+    def say_once(sentence: str) -> None:
+        if not (options.quiet or said):
+            say(f"waiting: {sentence}")
+        said.add(sentence)
+
+    return say_once
 
 
 _LONGEST_NAME = 24
@@ -166,6 +182,8 @@ _LONGEST_NAME = 24
 
 def describe(progress: Progress, rate: float | None) -> str:
     """How far a load has come, how long it takes, and what it waits for."""
+    if progress.step == "waiting":
+        return f"waiting: {progress.waiting}"
     parts: list[str] = [] if progress.step == "reading" else [progress.step]
     if progress.agent and progress.step == "reading":
         name = progress.agent if len(progress.agent) <= _LONGEST_NAME else f"{progress.agent[: _LONGEST_NAME - 1]}…"

@@ -18,9 +18,10 @@ from dlt.common.runtime.collector import LogCollector
 from dlt.extract import DltSource
 
 from .. import config
-from ..errors import ConfigurationError, LlamaExtractError
+from ..errors import ConfigurationError
 from ..load.dlt_inside import duckdb_file, name_duckdb_file
-from ..load.locks import only_process
+from ..load.locks.files import FileLock
+from ..load.locks.waiting import held
 from ..session import plan_sync, sync
 from ..settings import CHUNK_SIZE, RATE_WINDOW
 from ..source import llama_extract
@@ -44,8 +45,9 @@ def run(options: argparse.Namespace) -> int:
             raise ConfigurationError("--destination is empty: leave it out for duckdb, or name one of dlt's")
         check_dataset(options.dataset, source)
         folder = Path(get_dlt_pipelines_dir())
-        busy = LlamaExtractError(f"another run is at work in {folder / name}: wait for its end")
-        stack.enter_context(only_process(folder / f"{name}.lock", busy))
+        working = FileLock(folder / f"{name}.lock")
+        wait = settings["wait_for_lock"]
+        stack.enter_context(held(working, f"the folder {folder / name}", wait, console.waiting(options)))
         pipeline = fresh_pipeline(name, options)
         if options.dry_run:
             return dry_run(pipeline, arguments, settings, options)
@@ -70,6 +72,7 @@ def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
         given |= {name: values or config.DEFAULT for name, values in chosen.items()}
     configured = None if options.demo else config.configured("chunk_size")
     sizes = (options.chunk_size, configured, CHUNK_SIZE)
+    given |= {"wait_for_lock": options.wait_for_lock, "table_format": options.table_format}
     given["chunk_size"] = next(size for size in sizes if size is not None)
     given = {name: value for name, value in given.items() if value is not None}
     # What is configured is for the real runs.

@@ -103,10 +103,16 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     how.add_argument("--full-scan", action="store_true", help="compare all runs; finds edits of old runs and deletions")
     how.add_argument("--refresh", action="store_true", help="drop all tables and what is known, and load anew")
     how.add_argument("--chunk-size", type=int, metavar="N", help=f"runs to commit at a time (default: {CHUNK_SIZE})")
+    how.add_argument(
+        "--wait-for-lock", type=float, metavar="SECONDS", help="wait so long for another load into the dataset to end"
+    )
     how.add_argument("--dry-run", action="store_true", help="say what would be read; load nothing")
     where = parser.add_argument_group("where to")
     where.add_argument("--destination", default="duckdb", metavar="NAME", help="a dlt destination (default: duckdb)")
     where.add_argument("--dataset", default="llama_extract", metavar="NAME", help="default: llama_extract")
+    where.add_argument(
+        "--table-format", choices=["delta"], help="of the tables in the destination filesystem (default: Parquet files)"
+    )
     output = parser.add_argument_group("output")
     output.add_argument("--json", action="store_true", help="print the report as one JSON object on stdout")
     output.add_argument("-v", "--verbose", action="store_true", help="log progress; show tracebacks")

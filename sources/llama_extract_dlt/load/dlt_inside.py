@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from copy import deepcopy
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +14,7 @@ import dlt
 import pyarrow.parquet as pq
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
+from dlt.common.runtime.collector_base import Collector
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 from dlt.extract.items_transform import MapItem
@@ -26,6 +28,18 @@ def current_load_id() -> str:
         return dlt.current.load_package_state()["load_id"]
     except CurrentLoadPackageStateNotAvailable:
         return ""
+
+
+def claim_package(token: str) -> bool:
+    """Return whether the load package that is being extracted is this claimant's alone, as far as this source goes.
+
+    Two sources of one name in one `pipeline.run` share a package.
+    """
+    try:
+        state: Any = dlt.current.load_package_state()["state"]
+    except CurrentLoadPackageStateNotAvailable:
+        return True
+    return bool(state.setdefault("llama_extract", token) == token)
 
 
 def refreshed_tables() -> tuple[list[str], list[str]]:
@@ -85,6 +99,34 @@ def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
     return Path(database) if isinstance(database, str) and database not in (":memory:", ":external:") else None
 
 
+def database_file(pipeline: dlt.Pipeline) -> Path | None:
+    """Return the file that one process at a time writes: DuckDB's, SQLite's, or a DuckLake's catalog; None if none."""
+    config: Any = pipeline.destination_client().config
+    name = ""
+    if config.destination_type == "ducklake" and config.credentials.catalog.drivername in ("sqlite", "duckdb"):
+        name = config.credentials.catalog.database
+    elif config.destination_type == "sqlalchemy" and config.credentials.drivername.startswith("sqlite"):
+        name = config.credentials.database
+    return Path(name) if name and name != ":memory:" else duckdb_file(pipeline)
+
+
+def ducklake_catalog(config: Any) -> Callable[[], Any] | None:
+    """Return what makes a client of a DuckLake's catalog if that is in PostgreSQL; None if it is elsewhere.
+
+    Raises dlt's MissingDependencyException if there is no driver.
+    """
+    catalog = config.credentials.catalog
+    if not catalog.drivername.startswith("postgres"):
+        return None
+    from dlt.destinations import postgres
+    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
+    from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
+
+    address = catalog.to_native_representation()
+    credentials = PostgresCredentials(address.replace(catalog.drivername, "postgresql", 1))
+    return lambda: Psycopg2SqlClient("public", "public", credentials, postgres().capabilities())
+
+
 def name_duckdb_file(pipeline: dlt.Pipeline, name: str) -> None:
     """Let the DuckDB file be called `name`, with `.duckdb`, where the configuration names none."""
     pipeline.destination.config_params["pipeline_name"] = name  # which dlt calls it after
@@ -94,6 +136,37 @@ def load_few_tables_at_once(pipeline: dlt.Pipeline) -> None:
     """Let DuckDB load two tables at a time: it uses all cores for one, and dlt's 20 at a time take more memory."""
     if pipeline.destination.destination_type.endswith(".duckdb"):
         pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 2)
+
+
+class PassingCollector(Collector):
+    """Stands in the place of a pipeline's collector, which is told of dlt's steps, and passes all on to that."""
+
+    def __init__(self, given: Collector) -> None:
+        self._given = given
+
+    def __getattribute__(self, name: str) -> Any:
+        """Return the collector's own hooks for dlt's traces, where a subclass has none."""
+        if name in _TRACE_HOOKS and name not in type(self).__dict__:
+            return getattr(self._given, name)
+        return super().__getattribute__(name)
+
+    def _start(self, step: str) -> None:
+        self._given.step = step
+        self._given._start(step)
+
+    def _stop(self) -> None:
+        self._given._stop()
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Pass a count on."""
+        self._given.update(*args, **kwargs)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """Return a copy of the collector itself, which is all that another pipeline needs."""
+        return deepcopy(self._given, memo)
+
+
+_TRACE_HOOKS = ("on_start_trace", "on_start_trace_step", "on_end_trace_step", "on_end_trace")
 
 
 def hints_of(resource: DltResource) -> dict[str, Any]:

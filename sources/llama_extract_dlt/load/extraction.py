@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
+import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import dlt
 
@@ -18,7 +19,7 @@ from .. import settings
 from ..errors import LlamaExtractError, is_fatal
 from ..service.budget import RequestBudget
 from ..service.client import LlamaCloudClient
-from ..tables.build import TableBuilder, rejected_table, without_nul
+from ..tables.build import TableBuilder, rejected_table
 from ..tables.contract import LoadTable, agent_table
 from ..tables.parse import give_back_memory
 from ..tracking.dry_run import AgentPlan, plan
@@ -28,12 +29,14 @@ from .agent_list import AgentList
 from .dlt_inside import (
     check_dataset,
     check_row_ids,
+    claim_package,
     current_load_id,
-    needed_file_format,
     refreshed_tables,
     running_pipeline,
 )
 from .items import Tables
+from .layout import Layout, layout_of
+from .locks.dataset import keep_alone
 from .report import KINDS, Progress, Step
 from .running_sync import RUNNING_SYNCS, RunningSync
 from .warehouse import SqlWarehouse
@@ -49,6 +52,7 @@ class Extraction:
         budget: the requests of all clients.
         wanted: ids or names of agents; None if agents were not asked for. Where nothing is asked for, it is the whole
             project; an empty list asks for none.
+        wait_for_lock: seconds to wait for another load into the dataset, where the load has no lock yet.
 
     Attributes:
         complete: whether all that was to be read has been given.
@@ -61,17 +65,18 @@ class Extraction:
         budget: RequestBudget,
         selection: Selection,
         wanted: list[str] | None,
+        wait_for_lock: float = 0.0,
     ) -> None:
+        self.wait_for_lock = wait_for_lock
+        self._name = uuid.uuid4().hex
         self.complete = False
         self.closed = False
         self._now = datetime.now(UTC)
         self._selection = selection
         self._connect = connect
         self._budget = budget
-        self._no_nul = False
-        """Whether the destination's texts cannot have the character NUL."""
         self._warehouse = SqlWarehouse(None, None)
-        self._file_format: Literal["parquet"] | None = None
+        self._layout = Layout()
         self._running_sync: RunningSync | None = None
         self._builder: TableBuilder | None = None
         self._load_id = ""
@@ -98,7 +103,13 @@ class Extraction:
         Raises ConfigurationError if the dataset is one that dlt would empty.
         """
         self._load_id = current_load_id()
+        if not claim_package(self._name):
+            raise LlamaExtractError(
+                "another llama_extract source is in the same pipeline.run, and what both read would be there twice: "
+                "run one after the other, or name all agents, run_ids and job_ids in one source"
+            )
         if self._builder is not None:
+            self._warehouse.refresh()
             return
         if (pipeline := running_pipeline()) is not None:
             self._ask(pipeline, schema, state)
@@ -129,17 +140,18 @@ class Extraction:
             self._builder.declare_contract()
 
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
-        """Ask the pipeline's warehouse; forget what `state` has of a warehouse that is another one."""
+        """Ask the pipeline's warehouse, where nobody else loads; forget what `state` has of one that is another."""
+        if self._load_id:  # else somebody looks at the resources by themselves
+            keep_alone(pipeline, self.wait_for_lock)
         names = [schema.name] if schema.name in pipeline.schemas else []
         client = pipeline.destination_client(*names)
         check_dataset(pipeline)
         check_row_ids()
         self._running_sync = RUNNING_SYNCS.get(pipeline)
-        self._no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
-        self._file_format = needed_file_format(pipeline)
+        self._layout, asked = layout_of(pipeline, client, self._selection.table_format)
         names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
         dropped, emptied = refreshed_tables()
-        self._warehouse = SqlWarehouse(client, schema, names, dropped=dropped, emptied=emptied)
+        self._warehouse = SqlWarehouse(asked, schema, names, dropped=dropped, emptied=emptied)
         if "load_id" in state and not self._warehouse.has_load(state["load_id"]):
             _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")
             state.clear()
@@ -299,9 +311,7 @@ class Extraction:
 
     def finish(self, table: LoadTable) -> LoadTable:
         """Return the table as the destination takes it; its rows are counted."""
-        if self._no_nul:
-            table.data = without_nul(table.data)
-        table.file_format = self._file_format
+        table = self._layout.finish(table)
         if table.rows:
             self._rows[table.name] += table.rows
         return table

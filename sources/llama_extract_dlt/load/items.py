@@ -58,10 +58,16 @@ def as_items(table: LoadTable) -> Iterator[Any]:
     goes first, as text, and an item without data then says which columns are JSON.
     """
     # A table that is new has nothing to merge with, and a run stands once in a sync.
-    hints: dict[str, Any] = {"table_name": table.name, "write_disposition": "merge" if table.replaces else "append"}
+    merges = table.replaces and table.kept_in != "files"
+    hints: dict[str, Any] = {"table_name": table.name, "write_disposition": "merge" if merges else "append"}
     if table.file_format:
         hints["file_format"] = table.file_format
-    if table.is_child:
+    if table.kept_in == "delta":
+        # Its own job replaces by the key: dlt wants a strategy that it knows, which has a primary key.
+        strategy = {"disposition": "merge", "strategy": "upsert"}
+        hints |= {"table_format": "delta", "primary_key": table.key}
+        hints["write_disposition"] = strategy if merges else "append"
+    elif table.is_child:
         hints["primary_key"] = ""
         hints["merge_key"] = table.key
         hints["references"] = [
@@ -71,7 +77,7 @@ def as_items(table: LoadTable) -> Iterator[Any]:
         hints["primary_key"] = table.key
     columns: dict[str, TColumnSchema] = {name: {"data_type": "text"} for name in table.json_columns}
     columns |= {name: {"description": text} for name, text in table.descriptions.items()}
-    if table.has_tombstones and table.replaces:
+    if table.has_tombstones and merges:
         columns["_deleted"] = {"hard_delete": True}
     yield _with_hints(table.data, hints, columns)
     if table.json_columns:

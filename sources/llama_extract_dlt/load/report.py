@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-Step = Literal["reading", "preparing", "loading"]
+Step = Literal["waiting", "reading", "preparing", "loading"]
 KINDS = ("new", "updated", "unchanged", "deleted")
 """What a sync finds of a run."""
 

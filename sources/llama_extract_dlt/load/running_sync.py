@@ -26,6 +26,10 @@ RUNNING_SYNCS: WeakKeyDictionary[dlt.Pipeline, RunningSync] = WeakKeyDictionary(
 """By their pipelines. One that a plain `pipeline.run` loads has none."""
 
 
+WAITS: WeakKeyDictionary[dlt.Schema, float] = WeakKeyDictionary()
+"""Seconds to wait for another load into the dataset, by the schema of the source that was told them."""
+
+
 class Extractions:
     """Gives the resources of a source the extraction that they share in a load package.
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import dlt
 import pyarrow as pa
 from dlt.common.destination.client import JobClientBase, WithStateSync
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
-from dlt.common.json import json
 from dlt.common.libs.pyarrow import row_tuples_to_arrow
-from dlt.common.schema import Schema
-from dlt.common.schema.typing import TTableSchemaColumns
-from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ..tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
 from ..tracking.warehouse_index import RunIndex
+from .lakes import Lake
+from .stored_schema import complete, database_exists, take_over_stored
 
 _IDS_PER_QUERY = 500
 _ROWS_PER_FETCH = 10_000
@@ -37,7 +32,7 @@ class SqlWarehouse:
 
     def __init__(
         self,
-        client: JobClientBase | None,
+        client: JobClientBase | Lake | None,
         schema: dlt.Schema | None,
         names: Iterable[str] = (),
         *,
@@ -61,11 +56,11 @@ class SqlWarehouse:
         """The columns of the tables that are there."""
         if schema is None:
             return
-        if not isinstance(client, SqlJobClientBase):
+        if not isinstance(client, SqlJobClientBase | Lake):
             if isinstance(client, WithStateSync):
                 with client:
-                    _take_over_stored(client, schema, self._hidden)
-        elif _exists(client):
+                    take_over_stored(client, schema, self._hidden)
+        elif database_exists(client):
             self._client, self._job_client = client.sql_client, client
             self._quote, self._normal = self._client.escape_column_name, schema.naming.normalize_identifier
             self._loads = self._name(schema.loads_table_name)
@@ -76,17 +71,22 @@ class SqlWarehouse:
 
     def _take_columns_over(self, schema: dlt.Schema, names: Iterable[str]) -> None:
         with self._lock, self._job_client as client:
-            _take_over_stored(client, schema, self._hidden)
+            take_over_stored(client, schema, self._hidden)
             states = schema.state_table_name
             known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name, states]
             for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, AGENTS, SCHEMAS, *names])):
                 if columns and name not in self._hidden:
                     self._there[name] = frozenset(columns)
-                    _complete(schema, name, columns)
+                    complete(schema, name, columns)
         self._runs_columns = self._there.get(RUNS, frozenset())
         if self._has(states):
             query = f"SELECT COUNT(DISTINCT {self._column('pipeline_name')}) FROM {self._name(states)}"  # noqa: S608
             self.shared = any(row[0] > 1 for row in self._each(query))
+
+    def refresh(self) -> None:
+        """Ask for what was loaded meanwhile; a database gives that by itself."""
+        if isinstance(self._client, Lake):
+            self._client.refresh()
 
     def is_absent(self, table: str, company: Iterable[str] = ()) -> bool:
         """Return whether the warehouse had no such table when it was first asked.
@@ -307,38 +307,6 @@ class SqlWarehouse:
         with self._lock, self._client as client, client.execute_query(query, *parameters) as cursor:
             while rows := cursor.fetchmany(_ROWS_PER_FETCH):
                 yield rows
-
-
-def _exists(client: SqlJobClientBase) -> bool:
-    """Return whether there may be something to ask: opening a DuckDB file makes it, which asking must not do."""
-    config: Any = client.config
-    if config.destination_type != "duckdb":
-        return True
-    database = getattr(config.credentials, "database", None)
-    return not isinstance(database, str) or database == ":memory:" or Path(database).is_file()
-
-
-def _take_over_stored(client: WithStateSync, schema: dlt.Schema, but: Collection[str]) -> None:
-    """Add what the schema that dlt has stored in the destination knows."""
-    with suppress(DestinationUndefinedEntity):
-        if stored := client.get_stored_schema(schema.name):
-            for name, table in Schema.from_dict(json.loads(stored.schema)).tables.items():
-                if name not in but:
-                    _complete(schema, name, table["columns"], like=table)
-
-
-def _complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like: Any = None) -> None:
-    """Add to the schema's table the columns that it lacks, and the table if that is missing."""
-    table: Any = schema.tables.get(name)
-    missing = [column for key, column in columns.items() if table is None or key not in table["columns"]]
-    if name in (schema.loads_table_name, schema.state_table_name) or not missing:
-        return
-    added: Any = new_table(name, columns=missing)
-    if table is None and like is not None:
-        added = {**like, "columns": {column["name"]: column for column in missing}}
-    elif table is not None:
-        added = {"name": name, "columns": {column["name"]: column for column in missing}}
-    schema.update_table(added, normalize_identifiers=False)
 
 
 def _marks(values: Sequence[str]) -> str:

@@ -68,6 +68,8 @@ class LoadTable:
     """Whether the warehouse may have rows for the same runs, which these replace."""
     file_format: Literal["parquet"] | None = None
     """How it is to be loaded, where dlt's own choice will not do."""
+    kept_in: Literal["files", "delta"] | None = None
+    """In a lake: whether in files that are only added to, or in a Delta table."""
 
     @property
     def is_child(self) -> bool:
@@ -85,6 +87,13 @@ class LoadTable:
         if not self.has_tombstones:
             return int(self.data.num_rows)
         return int(self.data.num_rows) - int(pc.sum(self.data["_deleted"].cast(pa.int64()), min_count=0).as_py())
+
+
+def without_tombstones(data: pa.Table) -> pa.Table:
+    """The rows that are none."""
+    if "_deleted" not in data.column_names:
+        return data
+    return data.filter(pc.invert(pc.fill_null(data["_deleted"], False)))
 
 
 def key_of(table: str) -> str:

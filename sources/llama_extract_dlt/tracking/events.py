@@ -50,6 +50,8 @@ class Selection:
     deleted_runs: Literal["flag", "remove", "ignore"] = "flag"
     data_tables: Literal["shared", "per_agent"] = "shared"
     """Whether each agent's data have tables of their own."""
+    table_format: Literal["delta"] | None = None
+    """Of the tables in a lake."""
     page_size: int = settings.PAGE_SIZE
     chunk_size: int | None = None
     """Runs to commit together; None for all."""

@@ -1,0 +1,93 @@
+"""Delta tables, by dlt's filesystem destination: what a load has of a run replaces what there was of it.
+
+dlt's own merge of Delta tables updates and inserts rows by a key. It leaves behind the rows of a list that became
+shorter, and what it does to a child table has no key. So its job is told here how the tables of this source are merged,
+in one transaction each; other tables are left to it.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from dlt.common.destination.exceptions import DestinationUndefinedEntity
+from dlt.destinations.impl.filesystem.filesystem import DeltaLoadFilesystemJob, FilesystemClient
+
+from ..settings import DELTA_TRIES
+from ..tables.contract import RUNS, key_of, without_tombstones
+
+
+def delta_files(client: FilesystemClient, table: str) -> list[str]:
+    """Return the files that have the table's rows now; none if there is no such table."""
+    try:
+        files: list[str] = client.load_open_table("delta", table).file_uris()
+    except DestinationUndefinedEntity:
+        return []
+    return files
+
+
+def replace_by_key_in_delta_tables() -> None:
+    """Let dlt's job for Delta tables replace rows by their key where they are this source's."""
+    run = DeltaLoadFilesystemJob.run
+    if hasattr(run, "__wrapped__"):
+        return
+
+    @wraps(run)
+    def replace_or_run(job: Any) -> None:
+        if RUNS not in job._schema.tables or job._load_table["write_disposition"] != "merge":
+            run(job)
+        else:
+            _replace(job._job_client, job.load_table_name, ds.dataset(job.file_paths).to_table())
+
+    DeltaLoadFilesystemJob.run = replace_or_run  # type: ignore[assignment, method-assign]
+
+
+def _replace(client: FilesystemClient, name: str, data: pa.Table) -> None:
+    """Replace the rows of the runs in `data`, tombstones among them, in one transaction."""
+    from deltalake.exceptions import CommitFailedError
+    from dlt.common.libs.deltalake import (
+        deltalake_storage_options,
+        ensure_delta_compatible_arrow_data,
+        write_delta_table,
+    )
+
+    key = key_of(name)
+    keys = pc.unique(data[key])
+    rows = ensure_delta_compatible_arrow_data(without_tombstones(data))
+    for left in reversed(range(DELTA_TRIES)):
+        try:
+            table = client.load_open_table("delta", name)
+        except DestinationUndefinedEntity:
+            options = deltalake_storage_options(client.config.credentials, client.config.deltalake_storage_options)
+            location = client.get_open_table_location("delta", name)
+            write_delta_table(
+                location, rows, "append", storage_options=options, configuration=client.config.deltalake_configuration
+            )
+            return
+        try:
+            _merge(table, rows, key, keys)
+            return
+        except CommitFailedError:  # somebody has changed the table meanwhile: optimized it, say
+            if not left:
+                raise
+
+
+def _merge(table: Any, rows: pa.Table, key: str, keys: pa.Array) -> None:
+    from dlt.common.libs.deltalake import evolve_delta_table_schema
+
+    evolve_delta_table_schema(table, rows.schema)
+    listed = ", ".join("'" + value.replace("'", "''") + "'" for value in keys.to_pylist())
+    of_these = f"target.{key} IN ({listed})"
+    if not rows.num_rows:
+        table.delete(of_these.removeprefix("target."))
+        return
+    own = "_dlt_id" if key == "_run_id" else key
+    # Only files with rows of these runs are read and written again.
+    merge = table.merge(
+        rows, f"target.{own} = source.{own} AND {of_these}", source_alias="source", target_alias="target"
+    )
+    merge = merge.when_matched_update_all().when_not_matched_insert_all()
+    merge.when_not_matched_by_source_delete(of_these).execute()

@@ -1,0 +1,1 @@
+"""Locks that keep two loads into one dataset apart."""

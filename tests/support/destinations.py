@@ -1,0 +1,73 @@
+"""The destinations that the contract test runs on, each with a warehouse that reads it as docs/destinations.md says."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dlt
+
+from llama_cloud_emulator import Emulator
+from support.lakes import DeltaWarehouse, FilesWarehouse
+from support.postgres import PostgresServer, PostgresWarehouse
+from support.s3 import ObjectStorage
+from support.warehouse import Warehouse
+
+
+class Services:
+    """What destinations need: a folder, a PostgreSQL server, object storage; the last two start when asked for."""
+
+    def __init__(self, folder: Path, get: Callable[[str], Any]) -> None:
+        self.folder = folder
+        self._get = get
+
+    @property
+    def postgres(self) -> PostgresServer:
+        server: PostgresServer = self._get("server")
+        return server
+
+    @property
+    def storage(self) -> ObjectStorage:
+        storage: ObjectStorage = self._get("storage")
+        return storage
+
+
+def duckdb(services: Services) -> Callable[[Emulator], Warehouse]:
+    return lambda cloud: Warehouse(cloud, services.folder / "warehouse.duckdb")
+
+
+def postgres(services: Services) -> Callable[[Emulator], Warehouse]:
+    url = services.postgres.database()
+    return lambda cloud: PostgresWarehouse(cloud, url)
+
+
+def delta(services: Services) -> Callable[[Emulator], Warehouse]:
+    folder = str(services.folder / "lake")
+    return lambda cloud: DeltaWarehouse(cloud, folder, dlt.destinations.filesystem(folder))
+
+
+def delta_on_s3(services: Services) -> Callable[[Emulator], Warehouse]:
+    bucket = services.storage.bucket()
+    options = bucket.object_store_options()
+    return lambda cloud: DeltaWarehouse(cloud, bucket.url, bucket.destination(), options)
+
+
+def files(services: Services) -> Callable[[Emulator], Warehouse]:
+    folder = str(services.folder / "lake")
+    return lambda cloud: FilesWarehouse(cloud, dlt.destinations.filesystem(folder))
+
+
+def files_on_s3(services: Services) -> Callable[[Emulator], Warehouse]:
+    bucket = services.storage.bucket()
+    return lambda cloud: FilesWarehouse(cloud, bucket.destination())
+
+
+DESTINATIONS: dict[str, Callable[[Services], Callable[[Emulator], Warehouse]]] = {
+    "DuckDB": duckdb,
+    "PostgreSQL": postgres,
+    "Delta, local": delta,
+    "Delta, S3": delta_on_s3,
+    "Parquet files, local": files,
+    "Parquet files, S3": files_on_s3,
+}
+"""By the name that the documentation has. Each gives what makes a pipeline into the same dataset, as another machine
+would have it."""
