@@ -231,10 +231,14 @@ def _report(counts: dict[str, Any], load_ids: list[str], seconds: float) -> Repo
 
 
 def _waiting(on_progress: Callable[[Progress], object] | None) -> Callable[[str], object]:
-    """What is called while another load is at work."""
+    """What is called again and again while another load is at work; the log has it once."""
+    said = False
 
     def tell(sentence: str) -> None:
-        _logger.info("%s: waiting for its end", sentence)
+        nonlocal said
+        if not said:
+            _logger.info("%s: waiting for its end", sentence)
+        said = True
         if on_progress is not None:
             on_progress(Progress("waiting", waiting=sentence))
 

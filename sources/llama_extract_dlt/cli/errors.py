@@ -1,28 +1,12 @@
-"""What went wrong, in one line for people."""
+"""What went wrong, told on the terminal."""
 
 from __future__ import annotations
 
 import argparse
 import traceback
 
-from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
-from dlt.common.destination.exceptions import UnknownDestinationModule
-from dlt.common.exceptions import MissingDependencyException
-from dlt.common.normalizers.naming.exceptions import UnknownNamingModule
-from dlt.common.pipeline import get_dlt_pipelines_dir
-from dlt.destinations.impl.duckdb.exceptions import InvalidInMemoryDuckdbCredentials
-
-from ..errors import ConfigurationError, LlamaExtractError
+from ..load.explain import is_misconfigured, one_line, telling_cause
 from .console import say
-
-CONFIGURATION_ERRORS = (
-    ConfigurationError,
-    ConfigurationException,
-    InvalidInMemoryDuckdbCredentials,
-    MissingDependencyException,
-    UnknownDestinationModule,
-    UnknownNamingModule,
-)
 
 
 def tell(error: Exception, options: argparse.Namespace) -> bool:
@@ -30,46 +14,5 @@ def tell(error: Exception, options: argparse.Namespace) -> bool:
     if options.verbose:
         say(*"".join(traceback.format_exception(error)).rstrip().split("\n"))
     cause = telling_cause(error)
-    say(f"error: {one_line(cause, options.destination)}")
-    return isinstance(cause, CONFIGURATION_ERRORS) or is_about_workers(cause)
-
-
-def telling_cause(error: BaseException) -> BaseException:
-    """The error that says most: this source's own or a configuration error if there is one, else the innermost."""
-    while not isinstance(error, (LlamaExtractError, *CONFIGURATION_ERRORS)):
-        inner = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-        if inner is None:
-            break
-        error = inner
-    return error
-
-
-def is_about_workers(error: BaseException) -> bool:
-    """Whether it is Python's refusal of a number of threads or processes that dlt was told to take."""
-    return isinstance(error, ValueError) and "max_workers" in str(error)
-
-
-def one_line(error: BaseException, destination: str) -> str:
-    """What went wrong, for people."""
-    if isinstance(error, LlamaExtractError):
-        return str(error)
-    if isinstance(error, UnknownDestinationModule):
-        return f"dlt has no destination {destination!r}: try duckdb, postgres, filesystem, snowflake or bigquery"
-    if isinstance(error, UnknownNamingModule):
-        return f"dlt has no naming convention {error.naming_module!r}: leave SCHEMA__NAMING out, or take snake_case"
-    if isinstance(error, InvalidInMemoryDuckdbCredentials):
-        return "a DuckDB in memory is gone with the load: name a file in DESTINATION__DUCKDB__CREDENTIALS"
-    if is_about_workers(error):
-        return "EXTRACT__WORKERS, NORMALIZE__WORKERS and LOAD__WORKERS must be at least 1"
-    if isinstance(error, MissingDependencyException):
-        return f"{error.caller} needs more packages: pip install {' '.join(map(repr, error.dependencies))}"
-    if isinstance(error, ConfigFieldMissingException):
-        path = ["destination", destination, *(["credentials"] if error.spec_name.endswith("Credentials") else [])]
-        return (
-            f"the destination {destination} lacks {', '.join(error.fields)}: set it under [{'.'.join(path)}] in "
-            f".dlt/secrets.toml, or {'__'.join([*path, error.fields[0]]).upper()} in the environment"
-        )
-    if isinstance(error, OSError) and error.strerror:
-        # A file that is being written does not say which it is; all that are, are dlt's.
-        return f"{error.strerror}: {error.filename or get_dlt_pipelines_dir()!r}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]} (-v shows where)"
+    say(f"error: {one_line(cause, options.destination, ' (-v shows where)')}")
+    return is_misconfigured(cause)

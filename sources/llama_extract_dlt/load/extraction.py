@@ -288,6 +288,10 @@ class Extraction:
 
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def agents(self) -> Sequence[Agent]:
+        """Return the agents that are to be loaded, which takes a request."""
+        return () if self._agents.none_asked(self._selection) else self._agents.wanted()
+
     def agent_tables(self, state: dict[str, Any]) -> Iterator[LoadTable]:
         """Yield the tables of those agents that the warehouse does not have as they are.
 
