@@ -95,6 +95,7 @@ def sync(
         pipeline = _pipeline(warehouse, dataset, stack)
         on_progress = _progress_log(settings["requests_per_minute"])
         report = session.sync(pipeline, refresh=refresh, on_progress=on_progress, **arguments)
+        _logger.info("%s", _said(report))
         task = get_current_context()["ti"]
         found = report.as_dict() | {"open_rejects": report.rejected}
         task.xcom_push(key=REPORT, value=found)
@@ -106,6 +107,16 @@ def sync(
         if not found["complete"]:
             raise AirflowFailException(f"loaded, but not complete: {_lacks(report, rejects)}")
         return found
+
+
+def _said(report: Report) -> str:
+    """What a load did, in one line."""
+    from .load.report import KINDS
+
+    counts = {kind: getattr(report, kind) for kind in KINDS}
+    runs = ", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count)
+    new = "" if report.tables else "nothing new, "
+    return f"{new}runs: {runs or 'none'}, in {report.seconds:.1f} s with {report.requests:,} requests"
 
 
 def _lacks(report: Report, rejects: int) -> str:
