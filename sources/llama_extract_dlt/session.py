@@ -15,6 +15,7 @@ from dlt.extract import DltSource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
+from .load.destinations import prepare_destination
 from .load.dlt_inside import PassingCollector, duckdb_file, load_few_tables_at_once, resource_state
 from .load.locks.dataset import alone
 from .load.report import AgentReport, Progress, Report, Step
@@ -69,6 +70,7 @@ def sync(
         raise ConfigurationError(f"refresh must be True or False; it is {refresh!r}")
     with ExitStack() as stack:
         _check_names(pipeline)
+        prepare_destination(pipeline)
         lock = stack.enter_context(alone(pipeline, WAITS.get(source.schema, 0.0), _waiting(on_progress)))
         _start_over(pipeline, source.schema.name)
         _keep_open(pipeline, stack)

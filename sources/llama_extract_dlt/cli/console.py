@@ -222,7 +222,8 @@ def is_news(record: logging.LogRecord) -> bool:
     """Whether dlt's word is worth saying: an error, or a try that fails, comes back as an exception, which is told."""
     message = record.getMessage()
     fails = record.exc_info or "Traceback (most recent" in message or "was not fully loaded" in message
-    return record.levelno < logging.ERROR and not fails
+    slower = "native writer could not be found" in message  # of each table, where a warehouse takes no Parquet
+    return record.levelno < logging.ERROR and not fails and not slower
 
 
 class Sayer(logging.Handler):

@@ -6,6 +6,7 @@ import argparse
 import ctypes
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -34,6 +35,7 @@ _LARGE_BLOCK = 1024 * 1024
 
 def run(options: argparse.Namespace) -> int:
     """Loads, reports, and returns the exit code."""
+    check_temporary_folder()
     # Made-up runs must never mix with real ones: the demo has a pipeline, and with it a database, of its own.
     name = "llama_extract_demo" if options.demo else "llama_extract"
     arguments = source_arguments(options)
@@ -60,6 +62,14 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         console.print_json(report.as_dict())
     return OK if report.complete else INCOMPLETE
+
+
+def check_temporary_folder() -> None:
+    """Refuses to begin where no folder for temporary files can be written to: dlt needs one."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{error.strerror}: set TMPDIR to a folder that can be written to") from error
 
 
 def source_arguments(options: argparse.Namespace) -> dict[str, Any]:

@@ -12,25 +12,23 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn
 
 from ..settings import CHUNK_SIZE
+from . import signals
 
 OK, FAILED, MISCONFIGURED, INCOMPLETE = 0, 1, 2, 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
+    mend_outputs()
+    signals.hear()
     # dlt would hold the signals back until the tables that are being loaded are done.
     os.environ.setdefault("RUNTIME__INTERCEPT_SIGNALS", "false")
-    mend_outputs()
     options = parse(arguments)
     from . import console, errors, job
 
@@ -45,16 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError:  # nobody reads it any more: nor when the interpreter ends
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return code
-
-
-def stop(number: int, _: object) -> NoReturn:
-    """Ends the process there and then: a load may be cut off anywhere, the next one starts over."""
-    # On a terminal on a line of its own, with the cursor that the progress has hidden.
-    start = b"\x1b[?25h\n" if os.isatty(2) else b""
-    said = b"interrupted" if number == signal.SIGINT else b"terminated"
-    with suppress(OSError):
-        os.write(2, start + said + b": run again to finish, nothing will be in the warehouse twice\n")
-    os._exit(128 + number)
 
 
 class Stderr(io.TextIOWrapper):

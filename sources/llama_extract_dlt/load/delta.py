@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.impl.filesystem.filesystem import DeltaLoadFilesystemJob, FilesystemClient
 
@@ -40,9 +40,21 @@ def replace_by_key_in_delta_tables() -> None:
         if RUNS not in job._schema.tables or job._load_table["write_disposition"] != "merge":
             run(job)
         else:
-            _replace(job._job_client, job.load_table_name, ds.dataset(job.file_paths).to_table())
+            _replace(job._job_client, job.load_table_name, _read(job.file_paths))
 
     DeltaLoadFilesystemJob.run = replace_or_run  # type: ignore[assignment, method-assign]
+
+
+def _read(files: list[str]) -> pa.Table:
+    """Return the rows of the files, one after the other.
+
+    Arrow's own way to read several holds Python's lock while its threads look at the files, and they may need it.
+    """
+    tables = []
+    for file in files:
+        with pq.ParquetFile(file) as opened:
+            tables.append(opened.read())
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def _replace(client: FilesystemClient, name: str, data: pa.Table) -> None:

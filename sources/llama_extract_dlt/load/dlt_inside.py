@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import dlt
 import pyarrow.parquet as pq
 from dlt.common.configuration.container import Container
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime.collector_base import Collector
+from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
 from dlt.extract import DltResource
 from dlt.extract.items_transform import MapItem
@@ -192,19 +193,24 @@ def in_pool_thread() -> bool:
     return threading.current_thread().name.startswith("dlt-pool-")
 
 
-def needed_file_format(pipeline: dlt.Pipeline) -> Literal["parquet"] | None:
-    """Return how tables must be loaded where dlt's own choice will not do, which is for PostgreSQL with ADBC.
+def stored_columns(client: Any, schema: dlt.Schema, tables: Iterable[str]) -> Iterator[tuple[str, TTableSchemaColumns]]:
+    """Yield the columns that tables have in the destination, as the schema calls them; none of a table that is missing.
 
-    In CSV, dlt's choice, an empty text is the same as none. And whichever door makes a table, the column for JSON must
-    be one that Parquet can be loaded into.
+    A destination may store names otherwise, Snowflake in upper case, and dlt gives them as they are stored.
     """
-    if not pipeline.destination.destination_type.endswith(".postgres") or not find_spec("adbc_driver_postgresql"):
-        return None
-    _load_files_without_rows()
-    return "parquet"
+    fold = client.capabilities.casefold_identifier
+    for table, columns in client.get_storage_tables(dict.fromkeys(tables)):
+        own = {fold(name): name for name in schema.tables.get(table, {}).get("columns", {})}
+        named = {own.get(name) or (name.lower() if fold is str.upper else name): one for name, one in columns.items()}
+        yield table, {name: {**one, "name": name} for name, one in named.items()}
 
 
-def _load_files_without_rows() -> None:
+def loads_by_adbc() -> bool:
+    """Return whether dlt loads PostgreSQL by ADBC."""
+    return find_spec("adbc_driver_postgresql") is not None
+
+
+def load_files_without_rows() -> None:
     """Let dlt load Parquet files without rows by ADBC, which cannot tell the columns of no batch at all.
 
     Such a file makes an empty table; dlt has made the table when it comes to the file.

@@ -26,6 +26,7 @@ from ..tracking.dry_run import AgentPlan, plan
 from ..tracking.events import Agent, Selection, Tally
 from ..tracking.feed import Batch, Feed, one_ahead
 from .agent_list import AgentList
+from .destinations import Layout, layout_of, prepare_destination
 from .dlt_inside import (
     check_dataset,
     check_row_ids,
@@ -35,7 +36,6 @@ from .dlt_inside import (
     running_pipeline,
 )
 from .items import Tables
-from .layout import Layout, layout_of
 from .locks.dataset import keep_alone
 from .report import KINDS, Progress, Step
 from .running_sync import RUNNING_SYNCS, RunningSync
@@ -143,6 +143,7 @@ class Extraction:
         """Ask the pipeline's warehouse, where nobody else loads; forget what `state` has of one that is another."""
         if self._load_id:  # else somebody looks at the resources by themselves
             keep_alone(pipeline, self.wait_for_lock)
+        prepare_destination(pipeline)
         names = [schema.name] if schema.name in pipeline.schemas else []
         client = pipeline.destination_client(*names)
         check_dataset(pipeline)

@@ -5,6 +5,7 @@ DuckDB reads the files, through the file system that dlt has opened, so it needs
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,11 +18,14 @@ from dlt.common.destination.client import StorageSchemaInfo
 from dlt.common.json import json
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchemaColumns
+from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
 from ..errors import ConfigurationError
 from ..tables.contract import RUNS, key_of
 from .delta import delta_files
+
+_logger = logging.getLogger(__name__)
 
 TableFormat = Literal["delta"]
 
@@ -73,10 +77,7 @@ class Lake:
         self.dataset_name = client.dataset_name
         self._files = client
         self._format = table_format
-        self._client: Any = client.sql_client  # a DuckDB in memory that can reach the files
-        self._client.open_connection()
-        self._client.memory_db = None  # else it would be closed with the client
-        self.connection: duckdb.DuckDBPyConnection = self._client.native_connection
+        self.connection = _connect(client)
         self._listed: dict[str, list[str]] | None = None
         self._views: set[str] = set()
 
@@ -208,6 +209,23 @@ class Lake:
         names = (posixpath.basename(file.replace("\\", "/")) for file in self._listing().get(table, ()))
         parts = (re.fullmatch(r"(.*?)__(\d+\.\d+)(?:__.*)?\.jsonl(?:\.gz)?", name) for name in names)
         return [(part[1], part[2]) for part in parts if part is not None and f"{part[1]}__".startswith(start)]
+
+
+def _connect(client: FilesystemClient) -> duckdb.DuckDBPyConnection:
+    """Return a DuckDB in memory that reaches the files."""
+    sql: Any = client.sql_client
+    try:
+        sql.open_connection()
+    except (duckdb.Error, DatabaseException) as error:
+        if client.is_local_filesystem:
+            raise
+        _logger.info("DuckDB reads the lake through Python, which is slow: %s", error)
+        connection = duckdb.connect(":memory:")
+        connection.register_filesystem(client.fs_client)
+        return connection
+    sql.memory_db = None  # else it would be closed with the client
+    opened: duckdb.DuckDBPyConnection = sql.native_connection
+    return opened
 
 
 def _text(value: str) -> str:

@@ -44,8 +44,6 @@ def complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like: 
     if name in (schema.loads_table_name, schema.state_table_name) or not missing:
         return
     added: Any = new_table(name, columns=missing)
-    if table is None and like is not None:
-        added = {**like, "columns": {column["name"]: column for column in missing}}
-    elif table is not None:
-        added = {"name": name, "columns": {column["name"]: column for column in missing}}
+    if table is not None or like is not None:
+        added = {**({"name": name} if table is not None else like), "columns": {one["name"]: one for one in missing}}
     schema.update_table(added, normalize_identifiers=False)

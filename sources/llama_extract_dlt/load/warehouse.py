@@ -14,6 +14,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ..tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
 from ..tracking.warehouse_index import RunIndex
+from .dlt_inside import stored_columns
 from .lakes import Lake
 from .stored_schema import complete, database_exists, take_over_stored
 
@@ -74,7 +75,7 @@ class SqlWarehouse:
             take_over_stored(client, schema, self._hidden)
             states = schema.state_table_name
             known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name, states]
-            for name, columns in client.get_storage_tables(dict.fromkeys([*known, RUNS, AGENTS, SCHEMAS, *names])):
+            for name, columns in stored_columns(client, schema, [*known, RUNS, AGENTS, SCHEMAS, *names]):
                 if columns and name not in self._hidden:
                     self._there[name] = frozenset(columns)
                     complete(schema, name, columns)

@@ -66,7 +66,7 @@ class LoadTable:
     descriptions: dict[str, str] = field(default_factory=dict)
     replaces: bool = True
     """Whether the warehouse may have rows for the same runs, which these replace."""
-    file_format: Literal["parquet"] | None = None
+    file_format: Literal["parquet", "jsonl", "insert_values"] | None = None
     """How it is to be loaded, where dlt's own choice will not do."""
     kept_in: Literal["files", "delta"] | None = None
     """In a lake: whether in files that are only added to, or in a Delta table."""

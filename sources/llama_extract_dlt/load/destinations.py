@@ -1,0 +1,145 @@
+"""What destinations need so that this source's tables load right there: defaults, and refusals in one line.
+
+DuckDB, PostgreSQL and MotherDuck need nothing, nor does Databricks. What was checked where is in docs/destinations.md.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import dlt
+from dlt.destinations.impl.bigquery.factory import BigQueryTypeMapper
+from dlt.destinations.impl.clickhouse.factory import ClickHouseTypeMapper
+from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
+from dlt.destinations.impl.redshift.factory import RedshiftTypeMapper
+from dlt.destinations.impl.snowflake.factory import SnowflakeTypeMapper
+
+from ..errors import ConfigurationError
+from ..tables.build import without_nul
+from ..tables.contract import LoadTable, without_tombstones
+from .delta import replace_by_key_in_delta_tables
+from .dlt_inside import load_files_without_rows, loads_by_adbc
+from .lakes import Lake, TableFormat
+
+FileFormat = Literal["parquet", "jsonl", "insert_values"]
+
+# Arrow has no type for JSON, so it is loaded as text. A column of these warehouses that is made for JSON would take the
+# text for a JSON string, with the document quoted inside; and BigQuery loads no such column from Parquet at all. As in
+# Databricks and ClickHouse it is text, which their functions for JSON parse.
+
+
+class BigQueryTypes(BigQueryTypeMapper):
+    """JSON is text, which Parquet may have, too."""
+
+    sct_to_unbound_dbt = BigQueryTypeMapper.sct_to_unbound_dbt | {"json": "STRING"}
+
+    def ensure_supported_type(self, *_: Any) -> None:
+        """Refuses nothing."""
+
+
+class SnowflakeTypes(SnowflakeTypeMapper):
+    """JSON is text."""
+
+    sct_to_unbound_dbt = SnowflakeTypeMapper.sct_to_unbound_dbt | {"json": "VARCHAR"}
+
+
+class RedshiftTypes(RedshiftTypeMapper):
+    """JSON is text."""
+
+    sct_to_unbound_dbt = RedshiftTypeMapper.sct_to_unbound_dbt | {"json": "varchar(max)"}
+
+
+class ClickHouseTypes(ClickHouseTypeMapper):
+    """Dates are text: `Date` begins in 1970, `Date32` in 1900, and both end before 9999-12-31.
+
+    A date of birth would become 1970-01-01.
+    """
+
+    sct_to_unbound_dbt = ClickHouseTypeMapper.sct_to_unbound_dbt | {"date": "String"}
+
+
+TYPES = {
+    "bigquery": BigQueryTypes,
+    "clickhouse": ClickHouseTypes,
+    "redshift": RedshiftTypes,
+    "snowflake": SnowflakeTypes,
+}
+
+
+def prepare_destination(pipeline: dlt.Pipeline) -> None:
+    """Let the destination load right; what its maker has set, with `type_mapper=...` say, stays.
+
+    Raises ConfigurationError if it would load wrong.
+    """
+    destination, kind = pipeline.destination, _kind(pipeline)
+    if kind in TYPES:
+        destination.caps_params.setdefault("type_mapper", TYPES[kind])
+    if kind == "athena":
+        raise ConfigurationError(
+            "dlt cannot replace the rows of a run in Athena, neither in its own tables nor in Iceberg's: load Delta "
+            "tables into the bucket, which Athena reads, with the destination filesystem"
+        )
+
+
+class Layout(NamedTuple):
+    """How a destination takes tables."""
+
+    file_format: FileFormat | None = None
+    """Of the files that they are loaded from, where dlt's own choice will not do."""
+    kept_in: Literal["files", "delta"] | None = None
+    """In a lake: whether in files that are only added to, or in Delta tables."""
+    no_nul: bool = False
+    """Whether texts cannot have the character NUL."""
+
+    def finish(self, table: LoadTable) -> LoadTable:
+        """Return the table as the destination takes it."""
+        if self.no_nul:
+            table.data = without_nul(table.data)
+        if self.kept_in == "files" and table.is_child:
+            table.data = without_tombstones(table.data)  # rows that the run's next load does not repeat do not count
+        table.file_format, table.kept_in = self.file_format, self.kept_in
+        return table
+
+
+def layout_of(pipeline: dlt.Pipeline, client: Any, table_format: TableFormat | None) -> tuple[Layout, Any]:
+    """Return how the pipeline's destination takes tables, and whom to ask what it holds: `client`, or a lake.
+
+    Raises ConfigurationError if it knows no such format.
+    """
+    if isinstance(client, FilesystemClient):
+        if table_format is None and "{load_id}" not in client.config.layout:
+            raise ConfigurationError(
+                f"the layout {client.config.layout!r} of the destination filesystem lacks {{load_id}}, by which the "
+                "newest rows of a run are told: add it, or take table_format = 'delta'"
+            )
+        if table_format == "delta":
+            replace_by_key_in_delta_tables()
+        return Layout("parquet", table_format or "files"), Lake(client, table_format)
+    if table_format:
+        kind = pipeline.destination.destination_name
+        raise ConfigurationError(f"table_format is for the destination filesystem: leave it out for {kind}")
+    no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
+    return Layout(needed_file_format(pipeline), no_nul=no_nul), client
+
+
+def needed_file_format(pipeline: dlt.Pipeline) -> FileFormat | None:
+    """Return how tables must be loaded where dlt's own choice will not do.
+
+    In CSV, dlt's choice for PostgreSQL, an empty text is the same as none. And whichever door makes a table, the column
+    for JSON must be one that Parquet can be loaded into. ClickHouse refuses Parquet whose dates its own types do not
+    hold, even for a column of text. For Redshift without a staging bucket dlt has no other choice, and says so at every
+    table unless it is told.
+    """
+    kind = _kind(pipeline)
+    if kind == "clickhouse":
+        return "jsonl"
+    if kind == "redshift" and not pipeline.staging:
+        return "insert_values"
+    if kind == "postgres" and loads_by_adbc():
+        load_files_without_rows()
+        return "parquet"
+    return None
+
+
+def _kind(pipeline: dlt.Pipeline) -> str:
+    return pipeline.destination.destination_type.rpartition(".")[2]
