@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlencode
 
 from .settings import CHUNK_SIZE
@@ -81,7 +83,7 @@ def sync(
             again would not help.
         AirflowException: the service, the network, the warehouse or another load was in the way: tried again.
     """
-    with _in_task(), ExitStack() as stack:
+    with _in_task(), _ended_by_sigterm(), ExitStack() as stack:
         from airflow.sdk import get_current_context
         from airflow.sdk.exceptions import AirflowFailException
 
@@ -225,7 +227,7 @@ def _in_task() -> Iterator[None]:
 
     home = os.environ.get("AIRFLOW_HOME") or os.path.expanduser("~/airflow")
     wanted = {
-        "RUNTIME__INTERCEPT_SIGNALS": "false",  # SIGTERM is Airflow's word to a task
+        "RUNTIME__INTERCEPT_SIGNALS": "false",  # a task ends with SIGTERM, see below
         "PROVIDERS__ENABLE_AIRFLOW_SECRETS": "false",  # to ask Airflow's variables for every setting takes seconds
         "DLT_LOCAL_DIR": home,  # a task may begin in any folder
     }
@@ -241,6 +243,29 @@ def _in_task() -> Iterator[None]:
     finally:
         for name in added:
             os.environ.pop(name, None)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Has SIGTERM end the task, which Airflow tries again, with its folder and its lock given back.
+
+    Airflow tells a task to stop by it, calls what has nothing to stop here, and kills what still runs after seconds.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGTERM)
+
+    def end(number: int, frame: Any) -> NoReturn:
+        if callable(before):
+            before(number, frame)
+        raise SystemExit("terminated: the next try goes on, nothing will be in the warehouse twice")
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before if before is not None else signal.SIG_DFL)
 
 
 def _as_airflow(error: Exception) -> Exception:

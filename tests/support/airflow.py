@@ -1,6 +1,7 @@
 """An Airflow with a database of its own, whose tasks run in the tests' process."""
 
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -56,7 +57,9 @@ def run_dag(file: str = "probe", **params: Any) -> Outcome:
     from airflow.utils.session import create_session
 
     (dag,) = BundleDagBag(HOME / f"dags/{file}.py", bundle_path=HOME / "dags", bundle_name="dags-folder").dags.values()
+    before = signal.getsignal(signal.SIGTERM)
     ended = dag.test(run_conf=params)
+    signal.signal(signal.SIGTERM, before)  # Airflow leaves one that does nothing
     with create_session() as session:
         tasks = sorted(ended.get_task_instances(session=session), key=lambda task: (task.queued_dttm, task.map_index))
         xcoms = session.query(XComModel).filter(XComModel.run_id == ended.run_id).all()

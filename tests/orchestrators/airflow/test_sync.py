@@ -1,6 +1,8 @@
 """What `sync` does in a task: what it loads, from where and into what, and when the task fails or is tried again."""
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -161,6 +163,28 @@ def test_a_dataset_that_is_busy_is_waited_for_then_tried_again(letters: Agent, h
         ended = sync(wait_for_lock=0.1)
     assert (ended.state, ended.tries, ended.reports) == ("failed", 2, {})
     assert "another load into the dataset llama_extract is still at work after 0.1 s (process " in str(ended.error)
+
+
+def test_sigterm_ends_a_task_that_is_then_tried_again(
+    letters: Agent, house: Warehouse, sync: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The real runner kills a task that still runs 5 seconds after; what is in the folder would stay then."""
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    fill(letters, 3)
+    signals, known = [signal.SIGTERM], set()
+
+    def terminate(*_: Any) -> None:
+        known.add(os.environ["RUNTIME__INTERCEPT_SIGNALS"])  # by which dlt keeps off, while it loads too
+        if signals:
+            os.kill(os.getpid(), signals.pop())
+
+    letters.cloud.on_request = terminate
+    ended = sync()
+    assert (ended.state, ended.tries, signals, known) == ("success", 2, [], {"false"})
+    assert "RUNTIME__INTERCEPT_SIGNALS" not in os.environ
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert_whole(house)
 
 
 # ── what is not complete ──────────────────────────────────────────────────────────────────────────────────────────
