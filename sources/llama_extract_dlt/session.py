@@ -146,7 +146,7 @@ def list_agents(**arguments: Any) -> tuple[dict[str, str], bool]:
         LlamaExtractError: the service could not be asked.
     """
     extraction = extraction_of(arguments)()
-    names = {agent.id: agent.name for agent in extraction.agents.wanted()}
+    names = {agent.id: agent.name for agent in extraction.wanted_agents()}
     return names, not extraction.metrics()["unreadable"]
 
 
@@ -268,10 +268,14 @@ def _report(counts: dict[str, Any], known: Mapping[str, Any], load_ids: list[str
 
 
 def _waiting(on_progress: Callable[[Progress], object] | None) -> Callable[[str], object]:
-    """What is called while another load is at work."""
+    """What is called again and again while another load is at work; the log has it once."""
+    said = False
 
     def tell(sentence: str) -> None:
-        _logger.info("%s: waiting for its end", sentence)
+        nonlocal said
+        if not said:
+            _logger.info("%s: waiting for its end", sentence)
+        said = True
         if on_progress is not None:
             on_progress(Progress("waiting", waiting=sentence))
 

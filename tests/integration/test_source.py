@@ -464,6 +464,7 @@ def test_what_is_no_run_is_set_aside_and_the_rest_loads(cloud: Emulator, warehou
     rows = house.rows("extraction_runs__rejected")
     assert {row["raw"].encode() for row in rows} == set(broken)
     assert all(row["reason"] and "agent 'Invoices', run list at offset" in row["position"] for row in rows)
+    assert {row["extraction_agent_id"] for row in rows} == {invoices["id"]}
     house.load()
     assert len(house.rows("extraction_runs__rejected")) == len(broken)
 

@@ -30,7 +30,7 @@ from support.warehouse import Warehouse, with_text
 SOURCE = ROOT / "sources/llama_extract_dlt"
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", SOURCE / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 COMMAND = ROOT / "pipelines/runs.py"
-ELSEWHERE = {"docs/dagster.md"}
+ELSEWHERE = {"docs/airflow.md", "docs/dagster.md"}
 """Pages whose examples run in an environment of their own: tests/orchestrators."""
 
 
@@ -410,7 +410,7 @@ def test_options_and_settings_are_documented_and_exist(tmp_path: Path) -> None:
     text = (ROOT / "docs/configuration.md").read_text()
     assert set(option.findall(helped)) <= set(option.findall(text))
     measuring = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True)
-    other_programs = re.compile(r"^[$#] (docker|kubectl|systemctl) ([^\n]*\\\n)*[^\n]*", re.MULTILINE)
+    other_programs = re.compile(r"^[$#] (airflow|docker|kubectl|systemctl) ([^\n]*\\\n)*[^\n]*", re.MULTILINE)
     assert set(option.findall(other_programs.sub("", prose()))) <= set(option.findall(helped + measuring.stdout))
     for code in re.findall(r"\b(\d+) [a-z]", " ".join(helped.split("Exit codes:")[1].split())):
         assert f"\n| {code} | " in text

@@ -290,6 +290,10 @@ class Extraction:
 
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def wanted_agents(self) -> Sequence[Agent]:
+        """Return the agents that are to be loaded, which takes a request."""
+        return () if self.agents.none_asked(self._selection) else self.agents.wanted()
+
     def agent_tables(self, state: dict[str, Any]) -> Iterator[LoadTable]:
         """Yield the tables of those agents that the warehouse does not have as they are.
 

@@ -72,12 +72,14 @@ def content_hash(fields: Fields) -> str:
 class Rejected:
     """Something that stood where a run was expected: its text, what is wrong with it, and where it stood.
 
-    Texts are kept, so any `download_url` is null in it: whoever reads a presigned URL may read the document.
+    `agent_id` is the agent's whose run was expected, empty where nobody knows. Texts are kept, so any `download_url` is
+    null in it: whoever reads a presigned URL may read the document.
     """
 
     raw: bytes
     reason: str
     position: str
+    agent_id: str = ""
 
     def __post_init__(self) -> None:
         if b"download_url" in self.raw:

@@ -181,6 +181,7 @@ def rejected_table(items: Sequence[Rejected]) -> LoadTable:
     texts = [raw.decode("utf-8", "replace") for raw in unique]
     columns = {
         "_dlt_id": encode(run_keys(texts)).to_pylist(),
+        "extraction_agent_id": (item.agent_id or None for item in unique.values()),
         "reason": (item.reason for item in unique.values()),
         "position": (item.position for item in unique.values()),
         "raw": texts,
@@ -188,7 +189,7 @@ def rejected_table(items: Sequence[Rejected]) -> LoadTable:
     return _text_table(REJECTED, columns)
 
 
-def _text_table(name: str, columns: Mapping[str, Iterable[str]]) -> LoadTable:
+def _text_table(name: str, columns: Mapping[str, Iterable[str | None]]) -> LoadTable:
     """A table of texts, with no rows perhaps."""
     key = key_of(name)
     schema = pa.schema([pa.field(column, pa.string(), nullable=column != key) for column in columns])
@@ -207,4 +208,5 @@ def without_nul(data: pa.Table) -> pa.Table:
 def _reject(run: Run, error: Exception) -> Rejected:
     """A run that no tables can be made of, as a rejected item."""
     raw = b"{%b}" % b",".join(msgspec.json.encode(name) + b":" + bytes(value) for name, value in run.fields.items())
-    return Rejected(raw, f"it cannot be made into tables: {' '.join(str(error).split())[:300]}", f"run {run.id}")
+    reason = f"it cannot be made into tables: {' '.join(str(error).split())[:300]}"
+    return Rejected(raw, reason, f"run {run.id}", run.agent_id)

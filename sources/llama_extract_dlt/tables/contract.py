@@ -38,7 +38,7 @@ AGENT_KEYS = dict.fromkeys(("id", "data_schema_hash", "_content_hash"), "text")
 
 TEXT_TABLES: dict[str, dict[str, str]] = {
     SCHEMAS: {"hash": "text", "data_schema": "json"},
-    REJECTED: dict.fromkeys(("_dlt_id", "reason", "position", "raw"), "text"),
+    REJECTED: dict.fromkeys(("_dlt_id", "extraction_agent_id", "reason", "position", "raw"), "text"),
 }
 """Tables that are no part of a run, with their columns' dlt types; the first is the key."""
 

@@ -271,7 +271,7 @@ class AgentSync:
     # ── pages and runs ────────────────────────────────────────────────────────────────────────────────────────
 
     def _item(self, raw: bytes, position: str) -> Item:
-        return read_item(raw, position, self._context.selection)
+        return read_item(raw, position, self._context.selection, self.agent.id)
 
     def _pages(self, run_list: RunList, resume: ResumePoint | None) -> Generator[tuple[Page, list[Item]], None, None]:
         """Yield pages, each with those of its items that were on none before.

@@ -258,7 +258,7 @@ class Feed:
         candidates = [run_id for run_id in unseen if run_id not in self.emitted]
 
         def read(raw: bytes, position: str) -> Run | Rejected:
-            return read_item(raw, position, self._selection)
+            return read_item(raw, position, self._selection, agent_id)
 
         for item in confirmed.ask(self._client, read, agent_id, candidates):
             self._tally.count(agent_id, "requests")

@@ -90,11 +90,13 @@ def describe_failures(failed: Mapping[str, LlamaExtractError], what: str) -> str
     return f"{len(failed)} of its runs {what} could not be read, {run_id} for one: {error}"
 
 
-def read_item(raw: bytes, position: str, selection: Selection) -> Item:
-    """An item as a run whose `content_hash` says how it will be written, too."""
+def read_item(raw: bytes, position: str, selection: Selection, agent_id: str = "") -> Item:
+    """An item as a run whose `content_hash` says how it will be written, too; `agent_id` is whose it should be."""
     item = read_run(raw, position)
     if isinstance(item, Run):
         item.content_hash = written_hash(item.content_hash, selection.data_table(item.agent_id))
+    else:
+        item.agent_id = agent_id
     return item
 
 

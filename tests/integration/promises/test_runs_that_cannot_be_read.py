@@ -57,6 +57,8 @@ def test_runs_that_cannot_be_read_are_set_aside_and_the_others_load(
     aside = {what for what, run_id in broken.items() if run_id not in loaded}
     assert aside >= BROKEN.keys() - MAY_LOAD
     assert counts["runs"]["rejected"] == len(house.rows("extraction_runs__rejected")) == len(aside)
+    agents = {row["extraction_agent_id"] for row in house.rows("extraction_runs__rejected")}
+    assert agents == ({letters.id} if not by_id else {letters.id, None})  # of a run by its ID only some tell
     good += fill(letters, 1)
     house.load()
     assert {row["id"] for row in house.rows("extraction_runs")} >= set(good)

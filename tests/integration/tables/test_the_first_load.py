@@ -34,7 +34,7 @@ KNOWN = {
     | dict.fromkeys(("page_dimensions__width", "page_dimensions__height"), DOUBLE),
     BOXES: dict.fromkeys("xywh", DOUBLE),
     "extraction_runs__file": {"file_size": BIGINT, "permission_info": "JSON", "resource_info": "JSON"},
-    "extraction_runs__rejected": dict.fromkeys(("reason", "position", "raw", "_dlt_id"), TEXT),
+    "extraction_runs__rejected": dict.fromkeys(("extraction_agent_id", "reason", "position", "raw", "_dlt_id"), TEXT),
 }
 
 
