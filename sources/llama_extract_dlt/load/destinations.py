@@ -5,6 +5,7 @@ DuckDB, PostgreSQL and MotherDuck need nothing, nor does Databricks. What was ch
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 import dlt
@@ -16,7 +17,7 @@ from dlt.destinations.impl.snowflake.factory import SnowflakeTypeMapper
 
 from ..errors import ConfigurationError
 from ..tables.build import without_nul
-from ..tables.contract import LoadTable, without_tombstones
+from ..tables.contract import RUNS, LoadTable, without_tombstones
 from .delta import replace_by_key_in_delta_tables
 from .dlt_inside import load_files_without_rows, loads_by_adbc
 from .lakes import Lake, TableFormat
@@ -101,12 +102,22 @@ class Layout(NamedTuple):
         return table
 
 
-def layout_of(pipeline: dlt.Pipeline, client: Any, table_format: TableFormat | None) -> tuple[Layout, Any]:
+def layout_of(
+    pipeline: dlt.Pipeline, client: Any, table_format: TableFormat | None, dropped: Collection[str]
+) -> tuple[Layout, Any]:
     """Return how the pipeline's destination takes tables, and whom to ask what it holds: `client`, or a lake.
 
-    Raises ConfigurationError if it knows no such format.
+    `dropped` are tables that go before the load. Raises ConfigurationError if the destination has the tables in another
+    format, or cannot have them in this one.
     """
     if isinstance(client, FilesystemClient):
+        lake = Lake(client, table_format)
+        if RUNS not in dropped and (there := lake.stored_format()) not in (None, table_format or "files"):
+            kind = "Delta tables" if there == "delta" else "Parquet files"
+            raise ConfigurationError(
+                f"the dataset {client.dataset_name} has {kind}, and table_format is {table_format or 'not set'}: "
+                "set it as it was, or take another dataset"
+            )
         if table_format is None and "{load_id}" not in client.config.layout:
             raise ConfigurationError(
                 f"the layout {client.config.layout!r} of the destination filesystem lacks {{load_id}}, by which the "
@@ -114,7 +125,7 @@ def layout_of(pipeline: dlt.Pipeline, client: Any, table_format: TableFormat | N
             )
         if table_format == "delta":
             replace_by_key_in_delta_tables()
-        return Layout("parquet", table_format or "files"), Lake(client, table_format)
+        return Layout("parquet", table_format or "files"), lake
     if table_format:
         kind = pipeline.destination.destination_name
         raise ConfigurationError(f"table_format is for the destination filesystem: leave it out for {kind}")

@@ -150,9 +150,9 @@ class Extraction:
         check_dataset(pipeline)
         check_row_ids()
         self._running_sync = RUNNING_SYNCS.get(pipeline)
-        self._layout, asked = layout_of(pipeline, client, self._selection.table_format)
-        names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
         dropped, emptied = refreshed_tables()
+        self._layout, asked = layout_of(pipeline, client, self._selection.table_format, dropped)
+        names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
         self._warehouse = SqlWarehouse(asked, schema, names, dropped=dropped, emptied=emptied)
         if "load_id" in state and not self._warehouse.has_load(state["load_id"]):
             _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")

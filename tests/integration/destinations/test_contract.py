@@ -13,6 +13,7 @@ from llama_cloud_emulator import Emulator
 from support.agents import RUNS
 from support.destinations import DESTINATIONS, Services
 from support.doors import Executioner, Killed
+from support.places import ROOT
 from support.truth import assert_true, deleted
 from support.warehouse import Warehouse
 
@@ -158,6 +159,20 @@ STEPS: dict[str, Callable[[World], None]] = {
     "full scan": full_scan,
     "another machine": state_lost,
 }
+
+
+def table_of_the_documentation() -> str:
+    """The table of docs/destinations.md: what this test does, no more. A destination that fails fails the test."""
+    rows = [
+        ["destination", *STEPS],
+        ["---"] * (len(STEPS) + 1),
+        *([name, *["yes"] * len(STEPS)] for name in DESTINATIONS),
+    ]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def test_the_documentation_claims_what_is_tested_here() -> None:
+    assert table_of_the_documentation() in (ROOT / "docs/destinations.md").read_text()
 
 
 @pytest.fixture
