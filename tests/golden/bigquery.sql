@@ -399,6 +399,7 @@ CREATE TABLE `project`.`llama_extract`.`extraction_runs__file` (
 
 CREATE TABLE `project`.`llama_extract`.`extraction_runs__rejected` (
 `_dlt_id` STRING  NOT NULL,
+`extraction_agent_id` STRING  ,
 `position` STRING  ,
 `raw` STRING  ,
 `reason` STRING  )

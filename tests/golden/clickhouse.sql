@@ -453,6 +453,7 @@ PRIMARY KEY tuple()
 
 CREATE TABLE `warehouse`.`llama_extract___extraction_runs__rejected` (
 `_dlt_id` String,
+`extraction_agent_id` Nullable(String),
 `position` Nullable(String),
 `raw` Nullable(String),
 `reason` Nullable(String))

@@ -399,6 +399,7 @@ CREATE TABLE "warehouse"."llama_extract"."extraction_runs__file" (
 
 CREATE TABLE "warehouse"."llama_extract"."extraction_runs__rejected" (
 "_dlt_id" VARCHAR  NOT NULL,
+"extraction_agent_id" VARCHAR  ,
 "position" VARCHAR  ,
 "raw" VARCHAR  ,
 "reason" VARCHAR  )

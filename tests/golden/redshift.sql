@@ -399,6 +399,7 @@ CREATE TABLE "llama_extract"."extraction_runs__file" (
 
 CREATE TABLE "llama_extract"."extraction_runs__rejected" (
 "_dlt_id" varchar(max)  NOT NULL,
+"extraction_agent_id" varchar(max)  ,
 "position" varchar(max)  ,
 "raw" varchar(max)  ,
 "reason" varchar(max)  )
