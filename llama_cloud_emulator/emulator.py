@@ -122,7 +122,10 @@ class Emulator(Store):
 
     @property
     def on_request(self) -> OnRequest | None:
-        """Called with (method, path, query) in the server before a request is answered."""
+        """Called with (method, path, query) in the server before a request is answered.
+
+        What it returns is awaited, if it is awaitable: other requests are answered meanwhile.
+        """
         return self._traffic.on_request
 
     @on_request.setter

@@ -2,7 +2,7 @@
 
 import json
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 Json = Any
 Query = dict[str, list[str]]
-OnRequest = Callable[[str, str, Query], None]
+OnRequest = Callable[[str, str, Query], Awaitable[object] | None]
 OnAnswer = Callable[[str, Query, Json], Json]
 FAULTS = ("status", "html", "not_json", "truncate", "disconnect")
 
@@ -108,8 +108,8 @@ class Gate:
             denied = json_response({"detail": "Invalid or missing API key"}, 401)
             return await denied(scope, receive, recording_send)
         try:
-            if self.traffic.on_request:
-                self.traffic.on_request(scope["method"], path, query)
+            if self.traffic.on_request and (answer := self.traffic.on_request(scope["method"], path, query)):
+                await answer
         except Exception:
             return await crashed()(scope, receive, recording_send)
         fault = self.traffic.next_fault(path, query)

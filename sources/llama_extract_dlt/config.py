@@ -177,6 +177,7 @@ SETTINGS: dict[str, Setting] = {
     "chunk_size": Setting(None, _at_least_1, _SIZES),
     "lookup_files": Setting(True, _flag, "lookup_files must be true or false"),
     "wait_for_lock": Setting(0.0, _seconds, "wait_for_lock must be 0 or more seconds"),
+    "parallel": Setting(False, _flag, "parallel must be true or false"),
     "table_format": Setting(None, _one_of("delta"), "table_format must be 'delta', or left out"),
     "data_tables": Setting("shared", _one_of("shared", "per_agent"), "data_tables must be 'shared' or 'per_agent'"),
 }

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import logging
-import threading
+import hashlib
+import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import dlt
-from dlt.common.runtime.collector_base import Collector
 from dlt.extract import DltSource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
 from .load.destinations import prepare_destination
-from .load.dlt_inside import PassingCollector, duckdb_file, load_few_tables_at_once, resource_state
+from .load.dlt_inside import duckdb_file, load_few_tables_at_once, resource_state
 from .load.locks.dataset import alone
-from .load.report import AgentReport, Progress, Report, Step
-from .load.running_sync import RUNNING_SYNCS, WAITS, RunningSync
+from .load.report import AgentReport, Progress, Report
+from .load.running_sync import COMPANY, RUNNING_SYNCS, Company, RunningSync
+from .load.turns import LONGEST_WAIT, Turns
+from .load.watching import waiting, watching
 from .source import extraction_of, llama_extract
 from .tables.contract import AGENTS, RUNS
 from .tracking.agent_state import AgentState
 from .tracking.dry_run import AgentPlan
 
-_logger = logging.getLogger(__name__)
-
 RUN_ARGUMENTS = frozenset({"loader_file_format", "schema_contract"})
 """What `sync` passes on to `pipeline.run`; the others would have no effect on a source that merges by itself."""
-
-PROGRESS_EVERY = 0.5
-"""Seconds between two words about the progress: a line on a terminal looks alive."""
 
 
 def sync(
@@ -44,8 +41,9 @@ def sync(
 ) -> Report:
     """Loads all that the source has, in packages of its `chunk_size` runs, each committed before the next.
 
-    No other load of this source into the dataset runs meanwhile: none from this machine, and where the dataset is in
-    PostgreSQL or in a bucket that speaks S3, none from anywhere. If one runs already, this one waits for it, for
+    No other load of this source into the dataset runs meanwhile, unless both are `parallel`: none from this machine,
+    and where the dataset is in PostgreSQL or in a bucket that speaks S3, none from anywhere. If one runs already, this
+    one waits for it, for
     `wait_for_lock` seconds. What a killed load of this source has left behind in the pipeline is dropped: resumed, it
     could be in the warehouse twice. The state comes back from the destination, and what is missing is read again.
 
@@ -83,34 +81,49 @@ def synced(
     source, run_arguments = _source_of(source, arguments)
     if not isinstance(refresh, bool):
         raise ConfigurationError(f"refresh must be True or False; it is {refresh!r}")
+    company = COMPANY.get(source.schema, Company())
+    if company.parallel and refresh:
+        raise ConfigurationError("refresh drops what other workers load: leave parallel out for that load")
+    wait = company.wait_for_lock or (LONGEST_WAIT if company.parallel else 0.0)
+    keep_out = partial(alone, pipeline, wait, waiting(on_progress))
+    start_over = partial(_start_over, pipeline, source.schema.name)
     with ExitStack() as stack:
         _check_names(pipeline)
         prepare_destination(pipeline)
-        lock = stack.enter_context(alone(pipeline, WAITS.get(source.schema, 0.0), _waiting(on_progress)))
-        _start_over(pipeline, source.schema.name)
+        lock = None if company.parallel else stack.enter_context(keep_out())
+        start_over()
         _keep_open(pipeline, stack)
-        running = stack.enter_context(_announced(pipeline))
-        watch = stack.enter_context(_watching(pipeline, running, on_progress))
+        running = stack.enter_context(_announced(pipeline, company.parallel))
+        watch = stack.enter_context(watching(pipeline, running, on_progress))
         load_few_tables_at_once(pipeline)
+        turns = None
+        if company.parallel:
+            turns = Turns(pipeline, source, running, keep_out, start_over)
         if refresh:
             # First what is known, then the tables: cut off in between, the next load still finds all that is missing.
             _forget(pipeline, source)
             run_arguments["refresh"] = "drop_sources"
         load_ids: list[str] = []
         while True:
-            lock.check()
-            try:
-                info = pipeline.run(source, **run_arguments)
-            except BaseException:
-                watch.raise_failure()  # rather than what dlt makes of it
-                raise
-            info.raise_on_failed_jobs()
-            watch.raise_failure()
-            load_ids += info.loads_ids
-            if not _goes_on(source, running):
-                known = resource_state(pipeline, llama_extract.name, RUNS).get("agents", {})
-                yield _report(running.extractions[-1].metrics(), known, load_ids, time.monotonic() - began)
-                return
+            with ExitStack() as package:
+                try:
+                    if turns is not None:
+                        info = turns.run(run_arguments, package)
+                    else:
+                        assert lock is not None
+                        lock.check()
+                        info = pipeline.run(source, **run_arguments)
+                except BaseException:
+                    watch.raise_failure()  # rather than what dlt makes of it
+                    raise
+                if info is not None:
+                    info.raise_on_failed_jobs()
+                    load_ids += info.loads_ids
+                watch.raise_failure()
+                if not _goes_on(source, running):
+                    known = resource_state(pipeline, llama_extract.name, RUNS).get("agents", {})
+                    yield _report(running.metrics(), known, load_ids, time.monotonic() - began)
+                    return
             run_arguments.pop("refresh", None)
 
 
@@ -134,6 +147,13 @@ def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any
             pipeline.sync_destination()
         known = resource_state(pipeline, llama_extract.name, RUNS)
     return list(extraction.plan(known.get("agents", {})))
+
+
+def worker_name(name: str, agents: Sequence[str] | None) -> str:
+    """Return what the pipeline of a worker is called that loads only these agents beside others (`parallel`)."""
+    if not agents:
+        return name
+    return f"{name}_{hashlib.sha256(json.dumps(sorted(set(agents))).encode()).hexdigest()[:12]}"
 
 
 def list_agents(**arguments: Any) -> tuple[dict[str, str], bool]:
@@ -222,9 +242,9 @@ def _keep_open(pipeline: dlt.Pipeline, stack: ExitStack) -> None:
 
 
 @contextmanager
-def _announced(pipeline: dlt.Pipeline) -> Iterator[RunningSync]:
+def _announced(pipeline: dlt.Pipeline, parallel: bool) -> Iterator[RunningSync]:
     """Lets the source know that it is loaded package after package; ends reading ahead when nothing more is loaded."""
-    running = RUNNING_SYNCS[pipeline] = RunningSync()
+    running = RUNNING_SYNCS[pipeline] = RunningSync(parallel)
     try:
         yield running
     finally:
@@ -262,92 +282,3 @@ def _report(counts: dict[str, Any], known: Mapping[str, Any], load_ids: list[str
         seconds=seconds,
         load_ids=tuple(load_ids),
     )
-
-
-# ── progress ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _waiting(on_progress: Callable[[Progress], object] | None) -> Callable[[str], object]:
-    """What is called again and again while another load is at work; the log has it once."""
-    said = False
-
-    def tell(sentence: str) -> None:
-        nonlocal said
-        if not said:
-            _logger.info("%s: waiting for its end", sentence)
-        said = True
-        if on_progress is not None:
-            on_progress(Progress("waiting", waiting=sentence))
-
-    return tell
-
-
-class _Watch:
-    """Tells somebody how far the load has come; what goes wrong in that is raised once the load has noticed."""
-
-    def __init__(self, running: RunningSync, on_progress: Callable[[Progress], object] | None) -> None:
-        self._running_sync = running
-        self._on_progress = on_progress
-        self._step: Step = "reading"
-        self._failure: BaseException | None = None
-        self._lock = threading.Lock()
-
-    def tell(self, step: Step | None = None) -> None:
-        """Tells it, with the step if that is another now."""
-        with self._lock:
-            self.raise_failure()
-            self._step = step or self._step
-            if self._on_progress is not None:
-                try:
-                    extractions = self._running_sync.extractions
-                    self._on_progress(extractions[-1].progress(self._step) if extractions else Progress(self._step))
-                except BaseException as failure:
-                    self._failure = failure
-                    raise
-
-    def tell_until(self, ended: threading.Event) -> None:
-        """Tells it again and again."""
-        while not ended.wait(PROGRESS_EVERY) and self._failure is None:
-            try:
-                self.tell()
-            except BaseException:
-                return  # the load raises it
-
-    def raise_failure(self) -> None:
-        """Raises what telling has raised."""
-        if self._failure is not None:
-            raise self._failure
-
-
-@contextmanager
-def _watching(
-    pipeline: dlt.Pipeline, running: RunningSync, on_progress: Callable[[Progress], object] | None
-) -> Iterator[_Watch]:
-    watch = _Watch(running, on_progress)
-    if on_progress is None:
-        yield watch
-        return
-    given, ended = pipeline.collector, threading.Event()
-    thread = threading.Thread(target=watch.tell_until, args=[ended], name="llama-extract progress", daemon=True)
-    pipeline.collector = _StepCollector(given, watch)
-    thread.start()
-    try:
-        yield watch
-    finally:
-        pipeline.collector = given
-        ended.set()
-        thread.join()
-
-
-class _StepCollector(PassingCollector):
-    """Tells of dlt's steps, and passes all on to the pipeline's own collector."""
-
-    NAMES: Mapping[str, Step] = {"Extract": "reading", "Normalize": "preparing", "Load": "loading"}
-
-    def __init__(self, given: Collector, watch: _Watch) -> None:
-        super().__init__(given)
-        self._watch = watch
-
-    def _start(self, step: str) -> None:
-        self._watch.tell(self.NAMES[step.split()[0]])
-        super()._start(step)

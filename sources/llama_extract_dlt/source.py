@@ -20,7 +20,7 @@ from .errors import ConfigurationError, LlamaExtractError
 from .load.extraction import Extraction
 from .load.habits import check_contract, check_source
 from .load.items import as_items
-from .load.running_sync import WAITS, Extractions
+from .load.running_sync import COMPANY, Company, Extractions
 from .service.budget import RequestBudget
 from .service.client import LlamaCloudClient
 from .tables.contract import AGENTS, RUNS
@@ -57,6 +57,7 @@ def llama_extract(
     chunk_size: int | None = None,
     lookup_files: bool | None = None,
     wait_for_lock: float | None = None,
+    parallel: bool | None = None,
     table_format: Literal["delta"] | None = None,
     data_tables: Literal["shared", "per_agent"] = _NOT_GIVEN,
 ) -> Sequence[DltResource]:
@@ -105,6 +106,8 @@ def llama_extract(
             `file` of a run in favour of `file_id`); one more request for up to 100 such runs. True when not set.
         wait_for_lock: seconds to wait for another load into the same dataset before the load fails, 0 or more; 0 when
             not set.
+        parallel: let other workers load other agents into the dataset at the same time: `sync` then locks it only
+            while it loads a package. For PostgreSQL; docs/scaling.md says how. False when not set.
         table_format: `delta` for Delta tables in the filesystem destination, plain Parquet files when not set.
         data_tables: `shared`, the default, puts the data of all agents into `extraction_runs__data` and its child
             tables; `per_agent` gives each agent tables of its own, named after it (`invoices`, `invoices__line_items`).
@@ -120,7 +123,7 @@ def llama_extract(
     """
     begin = extraction_of(locals())  # which are the arguments, here
     extractions = Extractions(begin)
-    WAITS[dlt.current.source_schema()] = begin().wait_for_lock
+    COMPANY[dlt.current.source_schema()] = begin().company
 
     @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents() -> Iterator[Any]:
@@ -195,4 +198,5 @@ def extraction_of(arguments: Mapping[str, Any]) -> Callable[[], Extraction]:
         return RequestBudget(chosen["requests_per_minute"])
 
     connect(new_budget())  # so that a setting that cannot be used is reported before a run starts
-    return lambda: Extraction(connect, new_budget(), selection, chosen["agents"], chosen["wait_for_lock"])
+    company = Company(chosen["wait_for_lock"], chosen["parallel"])
+    return lambda: Extraction(connect, new_budget(), selection, chosen["agents"], company)

@@ -1,10 +1,12 @@
 """The scheduled command as a process of its own."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,15 +76,22 @@ def outcome(process: subprocess.Popen[str]) -> Outcome:
 
 
 class Held:
-    """Keeps a LlamaCloud from answering its n-th request; `reached` is set when the request has come."""
+    """Keeps a LlamaCloud from answering its n-th request; `reached` is set when the request has come.
 
-    def __init__(self, cloud: Emulator, number: int) -> None:
+    With `only`, it answers others meanwhile.
+    """
+
+    def __init__(self, cloud: Emulator, number: int, *, only: bool = False) -> None:
         self.reached, self.release = threading.Event(), threading.Event()
         self._left = number
+        self._only = only
         cloud.on_request = self._hold
 
-    def _hold(self, *_: Any) -> None:
+    def _hold(self, *_: Any) -> Awaitable[object] | None:
         self._left -= 1
         if self._left == 0:
             self.reached.set()
+            if self._only:
+                return asyncio.to_thread(self.release.wait, timeout=60)
             self.release.wait(timeout=60)
+        return None

@@ -50,7 +50,7 @@ def assert_true(house: Warehouse, roots: dict[str, str] | None = None) -> None:
                 assert truth[run_id]["extraction_agent_id"] == agent_id, f"{run_id} is in {root}"
                 loaded[run_id]["data"] = data
     wrong = [line for key, one in truth.items() for line in differences(expected_run(one), loaded[key], key)]
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong[:5])
     assert_names(house)
 
 
@@ -77,7 +77,7 @@ def assert_whole(house: Warehouse) -> None:
     loaded, truth = loaded_runs(house), {run["id"]: run for run in house.cloud.runs()}
     assert loaded.keys() == truth.keys()
     wrong = [line for run_id, run in truth.items() for line in differences(expected_run(run), loaded[run_id], run_id)]
-    assert wrong == []
+    assert wrong == [], "\n".join(wrong[:5])
     for table in house.tables():
         ids = [row["_dlt_id"] for row in house.rows(table) if "_dlt_id" in row]
         assert len(set(ids)) == len(ids), f"{table} has rows twice"

@@ -23,7 +23,7 @@ from ..errors import ConfigurationError
 from ..load.dlt_inside import duckdb_file, name_duckdb_file
 from ..load.locks.files import FileLock
 from ..load.locks.waiting import held
-from ..session import plan_sync, sync
+from ..session import plan_sync, sync, worker_name
 from ..settings import CHUNK_SIZE, RATE_WINDOW
 from ..source import llama_extract
 from . import console, demo
@@ -43,6 +43,8 @@ def run(options: argparse.Namespace) -> int:
         if options.demo:
             arguments |= stack.enter_context(demo.service())
         settings, source = config.read(arguments), llama_extract(**arguments)
+        if settings["parallel"]:
+            name = worker_name(name, settings["agents"])
         if not options.destination.strip():
             raise ConfigurationError("--destination is empty: leave it out for duckdb, or name one of dlt's")
         check_dataset(options.dataset, source)
@@ -82,7 +84,8 @@ def source_arguments(options: argparse.Namespace) -> dict[str, Any]:
         given |= {name: values or config.DEFAULT for name, values in chosen.items()}
     configured = None if options.demo else config.configured("chunk_size")
     sizes = (options.chunk_size, configured, CHUNK_SIZE)
-    given |= {"wait_for_lock": options.wait_for_lock, "table_format": options.table_format}
+    given |= {"wait_for_lock": options.wait_for_lock, "parallel": options.parallel or None}
+    given["table_format"] = options.table_format
     given["chunk_size"] = next(size for size in sizes if size is not None)
     given = {name: value for name, value in given.items() if value is not None}
     # What is configured is for the real runs.

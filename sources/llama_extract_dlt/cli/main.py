@@ -94,6 +94,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     how.add_argument(
         "--wait-for-lock", type=float, metavar="SECONDS", help="wait so long for another load into the dataset to end"
     )
+    how.add_argument(
+        "--parallel", action="store_true", help="let workers load other agents into the dataset meanwhile (PostgreSQL)"
+    )
     how.add_argument("--dry-run", action="store_true", help="say what would be read; load nothing")
     where = parser.add_argument_group("where to")
     where.add_argument("--destination", default="duckdb", metavar="NAME", help="a dlt destination (default: duckdb)")

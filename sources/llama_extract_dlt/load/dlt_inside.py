@@ -43,6 +43,14 @@ def claim_package(token: str) -> bool:
     return bool(state.setdefault("llama_extract", token) == token)
 
 
+def save_extracted_schema(pipeline: dlt.Pipeline, schema: dlt.Schema) -> None:
+    """Keep a schema that was changed after the extraction, for the packages that are not normalized yet."""
+    pipeline.schemas.save_schema(schema)
+    packages = pipeline._get_normalize_storage().extracted_packages
+    for load_id in packages.list_packages():
+        packages.save_schema(load_id, schema)
+
+
 def refreshed_tables() -> tuple[list[str], list[str]]:
     """Return the tables that dlt will drop, and those that it will empty, before it loads the package (`refresh`)."""
     try:

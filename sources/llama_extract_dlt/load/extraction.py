@@ -6,7 +6,8 @@ import logging
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -38,7 +39,7 @@ from .dlt_inside import (
 from .items import Tables
 from .locks.dataset import keep_alone
 from .report import KINDS, Progress, Step
-from .running_sync import RUNNING_SYNCS, RunningSync
+from .running_sync import RUNNING_SYNCS, Company, RunningSync
 from .warehouse import SqlWarehouse
 
 _logger = logging.getLogger(__name__)
@@ -52,11 +53,12 @@ class Extraction:
         budget: the requests of all clients.
         wanted: ids or names of agents; None if agents were not asked for. Where nothing is asked for, it is the whole
             project; an empty list asks for none.
-        wait_for_lock: seconds to wait for another load into the dataset, where the load has no lock yet.
+        company: how it goes together with other loads into the dataset, where the load has no lock yet.
 
     Attributes:
         agents: the project's agents, as far as they were listed.
         complete: whether all that was to be read has been given.
+        loaded: the metrics when `note_loaded` was called last.
         closed: whether somebody ended it before that: an error, or a limit on the resource.
     """
 
@@ -66,11 +68,12 @@ class Extraction:
         budget: RequestBudget,
         selection: Selection,
         wanted: list[str] | None,
-        wait_for_lock: float = 0.0,
+        company: Company,
     ) -> None:
-        self.wait_for_lock = wait_for_lock
+        self.company = company
         self._name = uuid.uuid4().hex
         self.complete = False
+        self.loaded: dict[str, Any] | None = None
         self.closed = False
         self._now = datetime.now(UTC)
         self._selection = selection
@@ -87,6 +90,8 @@ class Extraction:
         self._names: dict[str, str] = {}
         """What agents were called when their names were last seen to be those in the warehouse."""
         self._gone: set[str] = set()
+        self._tally_given: Tally | None = None
+        self._loaded: frozenset[str] = frozenset()
         self._building = threading.Lock()
         self._batches: Generator[Tables, None, None] | None = None
         self._feed: Feed | None = None
@@ -95,6 +100,15 @@ class Extraction:
     def goes_on(self) -> bool:
         """Whether the next package of the same load continues it."""
         return self._running_sync is not None and not self.complete and not self.closed
+
+    @property
+    def _is_parallel(self) -> bool:
+        return self._running_sync is not None and self._running_sync.parallel
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether others are kept out from before the warehouse is asked to the end of the load."""
+        return self._running_sync is not None and not self._running_sync.parallel
 
     # ── the warehouse ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -120,6 +134,8 @@ class Extraction:
             there = cache(self._warehouse.data_tables)  # another pipeline may have given agents their tables
 
             def data_table(agent_id: str) -> str:
+                if self._is_parallel and agent_id not in there() and given.get(agent_id) in there().values():
+                    del given[agent_id]  # another worker has loaded another agent into it meanwhile
                 if agent_id not in given:
                     for agent, name in there().items():
                         given.setdefault(agent, name)
@@ -133,7 +149,7 @@ class Extraction:
             empty_tables=state.get("empty_tables", ()),
             data_table=data_table,
             # Rows are appended to a table only if the warehouse has no such one, and nobody else can make it.
-            is_new=lambda table, company: self._running_sync is not None and self._warehouse.is_absent(table, company),
+            is_new=lambda table, more: self._is_alone and self._warehouse.is_absent(table, more),
             suspects=self._warehouse.suspects,
             shared=self._warehouse.shared,
         )
@@ -142,14 +158,14 @@ class Extraction:
 
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Ask the pipeline's warehouse, where nobody else loads; forget what `state` has of one that is another."""
-        if self._load_id:  # else somebody looks at the resources by themselves
-            keep_alone(pipeline, self.wait_for_lock)
+        self._running_sync = RUNNING_SYNCS.get(pipeline)
+        if self._load_id and not self._is_parallel:  # without a load, somebody looks at the resources by themselves
+            keep_alone(pipeline, self.company.wait_for_lock)
         prepare_destination(pipeline)
         names = [schema.name] if schema.name in pipeline.schemas else []
         client = pipeline.destination_client(*names)
         check_dataset(pipeline)
         check_row_ids()
-        self._running_sync = RUNNING_SYNCS.get(pipeline)
         dropped, emptied = refreshed_tables()
         self._layout, asked = layout_of(pipeline, client, self._selection.table_format, dropped)
         names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
@@ -159,6 +175,12 @@ class Extraction:
             state.clear()
         if self._running_sync is not None:
             self._running_sync.extractions.append(self)
+
+    def adopt(self, there: Mapping[str, Mapping[str, str]], own: Container[str]) -> str:
+        """Take over what others have made in the warehouse meanwhile, as `Memory.adopt` says."""
+        assert self._builder is not None
+        with self._building:
+            return self._builder.adopt(there, own)
 
     # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -181,7 +203,7 @@ class Extraction:
         commit = False
         try:
             while not commit and (batch := next(self._batches, None)) is not None:
-                commit, last = batch.commit, batch.last
+                commit, last, self._tally_given = batch.commit, batch.last, batch.tally
                 yield map(self.finish, batch.tables)
                 batch.remember(state, self._load_id)
                 self.complete |= last
@@ -215,6 +237,7 @@ class Extraction:
     def _declare(self, client: LlamaCloudClient, loaded: Sequence[Agent]) -> None:
         """Tell the builder of the project's agents, and which of them are loaded."""
         assert self._builder is not None
+        self._loaded = frozenset(agent.id for agent in loaded)
         if self.agents.none_asked(self._selection):
             return
         try:
@@ -236,7 +259,9 @@ class Extraction:
         assert self._builder is not None
         flag = self._selection.deleted_runs == "flag"
         gone = [] if flag else [(gone.run_id, gone.agent_id) for gone in batch.gone]
-        removed: list[tuple[str, str | None]] = [*gone, *((run_id, None) for run_id in batch.orphans)]
+        # Side by side with others, what looks like an orphan may be what one of them is loading.
+        orphans = [] if self._is_parallel else batch.orphans
+        removed: list[tuple[str, str | None]] = [*gone, *((run_id, None) for run_id in orphans)]
         with self._building:
             built = self._builder.build(
                 batch.runs, batch.rejected, load_id=self._load_id, removed=removed, moved=batch.moved
@@ -266,6 +291,7 @@ class Extraction:
             {run_id: run.content_hash for run_id, run in unfit.items()},
             batch.commit,
             batch.last,
+            deepcopy(self._tally) if self._is_parallel else None,
         )
 
     def _renamed(self) -> tuple[dict[str, str], list[Iterator[LoadTable]]]:
@@ -277,6 +303,8 @@ class Extraction:
         assert self._feed is not None
         names, tables = {}, []
         for agent in self.agents.known:
+            if self._is_parallel and agent.id not in self._loaded:
+                continue  # another worker's
             former: list[str] | None = []
             if self._names.get(agent.id) != agent.name:
                 former = self._warehouse.runs_named_otherwise(agent.id, agent.name)
@@ -322,6 +350,10 @@ class Extraction:
             self._rows[table.name] += table.rows
         return table
 
+    def note_loaded(self) -> None:
+        """Remember what was counted of the packages that are loaded by now."""
+        self.loaded = self.metrics(self._tally_given)
+
     def progress(self, step: Step) -> Progress:
         """Return how far the extraction has come; from any thread."""
         if self._feed is None:
@@ -345,9 +377,9 @@ class Extraction:
             f"{pause:.0f} s before trying again" if pause >= 1 else "",
         )
 
-    def metrics(self) -> dict[str, Any]:
-        """Return the counts so far, as the resources' custom metrics in dlt's trace."""
-        tally = self._tally
+    def metrics(self, tally: Tally | None = None) -> dict[str, Any]:
+        """Return the counts so far, as the resources' custom metrics in dlt's trace, or those of the tally."""
+        tally = tally or self._tally
         agents: dict[str, dict[str, Any]] = {}
         for (agent_id, kind), count in list(tally.runs.items()):
             name = tally.names.get(agent_id, "")

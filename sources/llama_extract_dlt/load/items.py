@@ -11,6 +11,7 @@ from dlt.common.schema.typing import TColumnSchema
 
 from .. import settings
 from ..tables.contract import RUNS, LoadTable
+from ..tracking.events import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class Tables:
     unfit: Mapping[str, str]
     commit: bool
     last: bool
+    tally: Tally | None = None
+    """What was counted up to this batch, where it may have to be read again from here."""
 
     def remember(self, state: dict[str, Any], load_id: str) -> None:
         """Put into `state`, which is the resource's, what is in the warehouse with the tables."""

@@ -96,6 +96,10 @@ class Lake:
         """Return the schema that dlt has stored in the lake."""
         return self._files.get_stored_schema(schema_name)
 
+    def get_stored_schema_by_hash(self, version_hash: str) -> StorageSchemaInfo | None:
+        """Return one of the schemas that dlt has stored in the lake."""
+        return self._files.get_stored_schema_by_hash(version_hash)
+
     def stored_format(self) -> Literal["delta", "files"] | None:
         """Return how the runs are kept that are there; None if there are none."""
         files = self._listing().get(RUNS)

@@ -100,3 +100,17 @@ class Report:
             "seconds": round(self.seconds, 3),
             "load_ids": list(self.load_ids),
         }
+
+
+def add_metrics(one: Any, two: Any) -> Any:
+    """Return the counts of two extractions together; where they do not count, what the second one says."""
+    if isinstance(one, dict) and isinstance(two, dict):
+        return {
+            key: add_metrics(one[key], two[key]) if key in one and key in two else both
+            for key, both in (one | two).items()
+        }
+    if isinstance(one, list) and isinstance(two, list):
+        return list(dict.fromkeys([*one, *two]))
+    if type(one) is int and type(two) is int:
+        return one + two
+    return two

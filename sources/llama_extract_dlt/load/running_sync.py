@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import reduce
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import dlt
 
 from .dlt_inside import current_load_id
+from .report import add_metrics
 
 if TYPE_CHECKING:
     from .extraction import Extraction
@@ -17,17 +19,35 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunningSync:
-    """A pipeline that `sync` is loading, package after package; `extractions` are those that the packages began."""
+    """A pipeline that `sync` is loading, package after package.
 
+    Attributes:
+        parallel: whether others may load into the dataset while this one reads.
+        extractions: those that the packages began.
+    """
+
+    parallel: bool = False
     extractions: list[Extraction] = field(default_factory=list)
+
+    def metrics(self) -> dict[str, Any]:
+        """Return what was counted, of those whose packages were all loaded, and of what was loaded of the others."""
+        given_up = [one.loaded for one in self.extractions[:-1] if one.loaded is not None]
+        return reduce(add_metrics, [*given_up, self.extractions[-1].metrics()])
 
 
 RUNNING_SYNCS: WeakKeyDictionary[dlt.Pipeline, RunningSync] = WeakKeyDictionary()
 """By their pipelines. One that a plain `pipeline.run` loads has none."""
 
 
-WAITS: WeakKeyDictionary[dlt.Schema, float] = WeakKeyDictionary()
-"""Seconds to wait for another load into the dataset, by the schema of the source that was told them."""
+class Company(NamedTuple):
+    """How a source goes together with other loads into the dataset: its settings of these names."""
+
+    wait_for_lock: float = 0.0
+    parallel: bool = False
+
+
+COMPANY: WeakKeyDictionary[dlt.Schema, Company] = WeakKeyDictionary()
+"""By the schema of the source."""
 
 
 class Extractions:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import dlt
 import pyarrow as pa
 from dlt.common.destination.client import JobClientBase, WithStateSync
+from dlt.common.json import json
 from dlt.common.libs.pyarrow import row_tuples_to_arrow
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
@@ -51,6 +53,7 @@ class SqlWarehouse:
         self._client: Any = None
         self._lock = threading.Lock()
         self._inspected = False
+        self._columns_of = cache(self._stored_columns)
         self._absent = dict.fromkeys(dropped, True) | dict.fromkeys(emptied, False)
         self._hidden = frozenset(self._absent)
         self._there: dict[str, frozenset[str]] = {}
@@ -177,12 +180,30 @@ class SqlWarehouse:
         """Return the loads that came to their end before one that had begun before them.
 
         That one may have been taken up again: dlt then merges what it finds in the staging tables, the rows of a later
-        load, with the columns that the old package knows, and leaves the others empty.
+        load, with the columns that the old package knows, and leaves the others empty. If it knows all there were, it
+        does no harm.
         """
-        load, end = self._column("load_id"), self._column("inserted_at")
-        before = f"MAX({end}) OVER (ORDER BY {load} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
-        query = f"SELECT {load}, {end}, {before} AS latest FROM {self._loads}"  # noqa: S608
-        return list(self._ids(load, f"({query}) l WHERE {end} < latest"))
+        columns = ", ".join(map(self._column, ("load_id", "inserted_at", "schema_version_hash")))
+        query = f"SELECT {columns} FROM {self._loads} WHERE {self._column('schema_name')} = %s"  # noqa: S608
+        ends: dict[str, Any] = {}
+        found = []
+        for load_id, end, schema in sorted(self._each(query, [self._schema.name])):
+            if any(end < latest and not self._has_all_columns(other, schema) for other, latest in ends.items()):
+                found.append(load_id)
+            ends[schema] = max(end, ends.get(schema, end))
+        return found
+
+    def _has_all_columns(self, schema: str, other: str) -> bool:
+        """Return whether one stored schema, both given by their hashes, has all columns that the other one has."""
+        if schema == other:
+            return True
+        return bool(self._columns_of(schema)) and self._columns_of(other) <= self._columns_of(schema)
+
+    def _stored_columns(self, schema: str) -> frozenset[tuple[str, str]]:
+        with self._lock, self._job_client as client:
+            stored = client.get_stored_schema_by_hash(schema)
+        tables = dlt.Schema.from_dict(json.loads(stored.schema)).tables if stored else {}
+        return frozenset((table, column) for table in tables for column in tables[table]["columns"])
 
     def _children_counted(self) -> str:
         """Return a query of the child rows of each run: their number, their ids, their loads; empty without tables."""

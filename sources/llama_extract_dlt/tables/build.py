@@ -81,6 +81,10 @@ class TableBuilder:
         self._memory.know_agents(known)
         self._memory.declare(loaded)
 
+    def adopt(self, there: Mapping[str, Mapping[str, str]], own: Container[str]) -> str:
+        """Take over the types of columns that others have made meanwhile, as `Memory.adopt` says."""
+        return self._memory.adopt(there, own)
+
     def build(
         self,
         runs: Sequence[Run],

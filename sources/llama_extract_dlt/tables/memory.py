@@ -72,6 +72,7 @@ class Memory:
         self.is_new = is_new or (lambda *_: False)
         self.types: dict[str, dict[str, str]] = {}
         self.described: dict[str, set[str]] = {}
+        self._given = {name: frozenset(columns) for name, columns in known.items()}
         for name, columns in known.items():
             self.types[name] = {key: hints["data_type"] for key, hints in columns.items() if hints.get("data_type")}
             self.described[name] = {key for key, hints in columns.items() if hints.get("description")}
@@ -120,6 +121,22 @@ class Memory:
                     there, types = self.declared.setdefault(table, {}), self.settled.get(table, {})
                     for name, column in columns.items():
                         there.setdefault(name, column._replace(data_type=types.get(name, column.data_type)))
+
+    def adopt(self, there: Mapping[str, Mapping[str, str]], own: Container[str]) -> str:
+        """Take over the types of columns that others have made since the sync began.
+
+        `there` are the columns that are there now, by their tables, and `own` the tables that this sync has loaded.
+        Returns a table or a column that this sync has built otherwise, or for another agent; empty if there is none.
+        """
+        roots = {self.names.table(path) for path in self._data_paths.values() if len(path) == 1}
+        for table, columns in there.items():
+            if table in roots and table not in self._given and table not in own:
+                return table
+            types, given = self.types.setdefault(table, {}), self._given.get(table, frozenset())
+            for name, kind in columns.items():
+                if types.setdefault(name, kind) != kind and name not in given:
+                    return f"{table}.{name}"
+        return ""
 
     def agent_name(self, agent_id: str) -> str | None:
         """Return the agent's name; None if it is not in the list of agents."""

@@ -57,7 +57,7 @@ class AgentState(msgspec.Struct, omit_defaults=True):
 
     def dump(self) -> Any:
         """Return the state for dlt's state: JSON values only."""
-        return msgspec.to_builtins(self)
+        return msgspec.json.decode(msgspec.json.encode(self))  # a tuple would differ from the list that it becomes
 
     def copy(self) -> AgentState:
         """Return a state that can be changed by itself."""

@@ -82,6 +82,11 @@ class _Guard(PassingCollector):
         self._given.on_end_trace(*args)
 
 
+def keeps_out_everybody(pipeline: dlt.Pipeline) -> bool:
+    """Return whether the dataset's lock is the destination's own, which ends with whoever has it."""
+    return pipeline.destination.destination_type.endswith(".postgres")
+
+
 # ── which lock ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
