@@ -2,6 +2,7 @@
 
     python -m benchmarks                          # 5,000 cited invoice runs, all peers, three rounds
     python -m benchmarks --runs 50000 --peers ours floor
+    python -m benchmarks --destination duckdb postgres delta ducklake     # this source, into each of these
 
 The runs are served over HTTP by the emulator in a process of its own, rendered beforehand. Every load has a
 process, a folder and a DuckDB file of its own. Peers take turns, so that a slow moment of the machine hits all.
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
+from benchmarks.destinations import KINDS, compare
 from benchmarks.peers import PEERS
 
 NAMES = {
@@ -40,8 +42,13 @@ def main() -> None:
     parser.add_argument("--corpus", default="invoices-cited", choices=["invoices-cited", "invoices", "mixed"])
     parser.add_argument("--peers", nargs="+", default=list(PEERS), choices=list(PEERS))
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--destination", nargs="+", choices=KINDS, help="compare these instead, with this source")
     options = parser.parse_args()
     print(f"{options.runs:,} runs ({options.corpus}), {options.rounds} rounds; {machine()}", flush=True)
+    if options.destination:
+        for line in compare(options.destination, options.runs, options.corpus, options.rounds):
+            print(line)
+        return
     results: dict[str, list[dict[str, Any]]] = defaultdict(list)
     with service(options.runs, options.corpus) as (base_url, api_key):
         for number in range(options.rounds):

@@ -94,7 +94,10 @@ def sync(
         settings = config.read(arguments)
         if settings["chunk_size"] is None:
             arguments["chunk_size"] = CHUNK_SIZE
-        pipeline = _pipeline(warehouse, dataset, stack)
+        name = "llama_extract"
+        if settings["parallel"]:
+            name = session.worker_name(name, settings["agents"])
+        pipeline = _pipeline(name, warehouse, dataset, stack)
         on_progress = _progress_log(settings["requests_per_minute"])
         report = session.sync(pipeline, refresh=refresh, on_progress=on_progress, **arguments)
         _logger.info("%s", _said(report))
@@ -180,7 +183,7 @@ def _account(service: str | None, arguments: dict[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _pipeline(warehouse: str | None, dataset: str, stack: ExitStack) -> dlt.Pipeline:
+def _pipeline(name: str, warehouse: str | None, dataset: str, stack: ExitStack) -> dlt.Pipeline:
     """A pipeline in a folder of its own, which is gone afterwards: what is known comes back from the warehouse."""
     import dlt
 
@@ -188,9 +191,9 @@ def _pipeline(warehouse: str | None, dataset: str, stack: ExitStack) -> dlt.Pipe
 
     folder = stack.enter_context(TemporaryDirectory(prefix="llama_extract_", ignore_cleanup_errors=True))
     given: dict[str, Any] = {"pipelines_dir": folder, "dataset_name": dataset}
-    pipeline: dlt.Pipeline = dlt.pipeline("llama_extract", destination=_destination(warehouse), **given)
+    pipeline: dlt.Pipeline = dlt.pipeline(name, destination=_destination(warehouse), **given)
     if not pipeline.destination:
-        pipeline = dlt.pipeline("llama_extract", destination="duckdb", **given)
+        pipeline = dlt.pipeline(name, destination="duckdb", **given)
     stack.callback(pipeline.deactivate)
     if pipeline.destination.destination_type == "dlt.destinations.duckdb":
         name_duckdb_file(pipeline, "llamacloud")
