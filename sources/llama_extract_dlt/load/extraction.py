@@ -10,23 +10,22 @@ from collections.abc import Callable, Container, Generator, Iterator, Mapping, S
 from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cache
 from itertools import chain
 from typing import Any
 
 import dlt
 
-from .. import settings
 from ..errors import LlamaExtractError, is_fatal
 from ..service.budget import RequestBudget
 from ..service.client import LlamaCloudClient
 from ..tables.build import TableBuilder, rejected_table
-from ..tables.contract import LoadTable, agent_table
+from ..tables.contract import LoadTable
 from ..tables.parse import give_back_memory
 from ..tracking.dry_run import AgentPlan, plan
 from ..tracking.events import Agent, Selection, Tally
 from ..tracking.feed import Batch, Feed, one_ahead
 from .agent_list import AgentList
+from .data_tables import DataTables
 from .destinations import Layout, layout_of, prepare_destination
 from .dlt_inside import (
     check_dataset,
@@ -38,7 +37,7 @@ from .dlt_inside import (
 )
 from .items import Tables
 from .locks.dataset import keep_alone
-from .report import KINDS, Progress, Step
+from .report import Progress, Step, metrics_of, progress_of
 from .running_sync import RUNNING_SYNCS, Company, RunningSync
 from .warehouse import SqlWarehouse
 
@@ -84,6 +83,7 @@ class Extraction:
         self._running_sync: RunningSync | None = None
         self._builder: TableBuilder | None = None
         self._load_id = ""
+        self._appends = False
         self._tally = Tally()
         self._rows: Counter[str] = Counter()
         self.agents = AgentList(connect, budget, self._tally, wanted)
@@ -105,11 +105,6 @@ class Extraction:
     def _is_parallel(self) -> bool:
         return self._running_sync is not None and self._running_sync.parallel
 
-    @property
-    def _is_alone(self) -> bool:
-        """Whether others are kept out from before the warehouse is asked to the end of the load."""
-        return self._running_sync is not None and not self._running_sync.parallel
-
     # ── the warehouse ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def prepare(self, schema: dlt.Schema, state: dict[str, Any]) -> None:
@@ -130,17 +125,13 @@ class Extraction:
             self._ask(pipeline, schema, state)
         data_table = None
         if self._selection.data_tables == "per_agent":
-            given: dict[str, str] = state.setdefault("data_tables", {})
-            there = cache(self._warehouse.data_tables)  # another pipeline may have given agents their tables
-
-            def data_table(agent_id: str) -> str:
-                if self._is_parallel and agent_id not in there() and given.get(agent_id) in there().values():
-                    del given[agent_id]  # another worker has loaded another agent into it meanwhile
-                if agent_id not in given:
-                    for agent, name in there().items():
-                        given.setdefault(agent, name)
-                return agent_table(given, agent_id, self._tally.names.get(agent_id, ""), schema.naming)
-
+            data_table = DataTables(
+                state.setdefault("data_tables", {}),
+                self._warehouse.data_tables,
+                lambda agent_id: self._tally.names.get(agent_id, ""),
+                schema.naming,
+                parallel=self._is_parallel,
+            ).table
             self._selection = replace(self._selection, data_table=data_table)
         self._builder = TableBuilder(
             schema.naming,
@@ -149,7 +140,7 @@ class Extraction:
             empty_tables=state.get("empty_tables", ()),
             data_table=data_table,
             # Rows are appended to a table only if the warehouse has no such one, and nobody else can make it.
-            is_new=lambda table, more: self._is_alone and self._warehouse.is_absent(table, more),
+            is_new=lambda table, more: self._appends and self._warehouse.is_absent(table, more),
             suspects=self._warehouse.suspects,
             shared=self._warehouse.shared,
         )
@@ -159,6 +150,7 @@ class Extraction:
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Ask the pipeline's warehouse, where nobody else loads; forget what `state` has of one that is another."""
         self._running_sync = RUNNING_SYNCS.get(pipeline)
+        self._appends = self._running_sync is not None and not self._is_parallel
         if self._load_id and not self._is_parallel:  # without a load, somebody looks at the resources by themselves
             keep_alone(pipeline, self.company.wait_for_lock)
         prepare_destination(pipeline)
@@ -358,39 +350,8 @@ class Extraction:
         """Return how far the extraction has come; from any thread."""
         if self._feed is None:
             return Progress(step, requests=self._budget.requests)
-        reading, sent, rate = self._feed.progress(), self._budget.requests, self._budget.per_minute
-        if step != "reading":
-            return Progress(step, read=reading.read, requests=sent)
-        pause, left = self._budget.paused(), reading.requests_left
-        elapsed = (datetime.now(UTC) - self._now).total_seconds()
-        each = settings.RATE_WINDOW / rate if rate else elapsed / max(1, sent)
-        return Progress(
-            step,
-            reading.agent,
-            reading.agent_read,
-            reading.agent_total,
-            reading.read,
-            reading.total,
-            sent,
-            sent + left if left else None,
-            each * left + pause if left else None,
-            f"{pause:.0f} s before trying again" if pause >= 1 else "",
-        )
+        return progress_of(step, self._feed.progress(), self._budget, self._now)
 
     def metrics(self, tally: Tally | None = None) -> dict[str, Any]:
         """Return the counts so far, as the resources' custom metrics in dlt's trace, or those of the tally."""
-        tally = tally or self._tally
-        agents: dict[str, dict[str, Any]] = {}
-        for (agent_id, kind), count in list(tally.runs.items()):
-            name = tally.names.get(agent_id, "")
-            counts = agents.setdefault(agent_id, {"name": name, **dict.fromkeys((*KINDS, "requests"), 0)})
-            counts[kind] += count
-        return {
-            "complete": self.complete,
-            "runs": {kind: sum(counts[kind] for counts in agents.values()) for kind in KINDS}
-            | {"rejected": tally.rejected, "missing": list(tally.missing)},
-            "agents": agents,
-            "unreadable": dict(tally.unreadable),
-            "requests": self._budget.requests,
-            "tables": dict(self._rows),
-        }
+        return metrics_of(tally or self._tally, self._rows, self._budget.requests, complete=self.complete)

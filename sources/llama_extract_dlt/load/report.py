@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
+
+from .. import settings
+from ..service.budget import RequestBudget
+from ..tracking.events import ReadingProgress, Tally
 
 Step = Literal["waiting", "reading", "preparing", "loading"]
 KINDS = ("new", "updated", "unchanged", "deleted")
@@ -100,6 +104,49 @@ class Report:
             "seconds": round(self.seconds, 3),
             "load_ids": list(self.load_ids),
         }
+
+
+# ── what an extraction counts ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def progress_of(step: Step, reading: ReadingProgress, budget: RequestBudget, began: datetime) -> Progress:
+    """Return how far an extraction has come that began then."""
+    sent, rate = budget.requests, budget.per_minute
+    if step != "reading":
+        return Progress(step, read=reading.read, requests=sent)
+    pause, left = budget.paused(), reading.requests_left
+    elapsed = (datetime.now(UTC) - began).total_seconds()
+    each = settings.RATE_WINDOW / rate if rate else elapsed / max(1, sent)
+    return Progress(
+        step,
+        reading.agent,
+        reading.agent_read,
+        reading.agent_total,
+        reading.read,
+        reading.total,
+        sent,
+        sent + left if left else None,
+        each * left + pause if left else None,
+        f"{pause:.0f} s before trying again" if pause >= 1 else "",
+    )
+
+
+def metrics_of(tally: Tally, rows: Mapping[str, int], requests: int, *, complete: bool) -> dict[str, Any]:
+    """Return the counts as JSON values; `rows` are those of each table."""
+    agents: dict[str, dict[str, Any]] = {}
+    for (agent_id, kind), count in list(tally.runs.items()):
+        name = tally.names.get(agent_id, "")
+        counts = agents.setdefault(agent_id, {"name": name, **dict.fromkeys((*KINDS, "requests"), 0)})
+        counts[kind] += count
+    return {
+        "complete": complete,
+        "runs": {kind: sum(counts[kind] for counts in agents.values()) for kind in KINDS}
+        | {"rejected": tally.rejected, "missing": list(tally.missing)},
+        "agents": agents,
+        "unreadable": dict(tally.unreadable),
+        "requests": requests,
+        "tables": dict(rows),
+    }
 
 
 def add_metrics(one: Any, two: Any) -> Any:
