@@ -20,6 +20,7 @@ from ..tables.build import without_nul
 from ..tables.contract import RUNS, LoadTable, without_tombstones
 from .delta import replace_by_key_in_delta_tables
 from .dlt_inside import load_files_without_rows, loads_by_adbc
+from .ducklake import prepare_ducklake
 from .lakes import Lake, TableFormat
 
 FileFormat = Literal["parquet", "jsonl", "insert_values"]
@@ -75,6 +76,10 @@ def prepare_destination(pipeline: dlt.Pipeline) -> None:
     destination, kind = pipeline.destination, _kind(pipeline)
     if kind in TYPES:
         destination.caps_params.setdefault("type_mapper", TYPES[kind])
+    if kind == "ducklake":
+        prepare_ducklake()
+        # Each table is a commit of the lake, and of those that come at the same time all but one are made again.
+        destination.caps_params.setdefault("loader_parallelism_strategy", "sequential")
     if kind == "athena":
         raise ConfigurationError(
             "dlt cannot replace the rows of a run in Athena, neither in its own tables nor in Iceberg's: load Delta "
