@@ -12,6 +12,7 @@ from support.ducklake import DuckLakeWarehouse, install_extensions
 from support.lakes import DeltaWarehouse, FilesWarehouse
 from support.postgres import PostgresServer, PostgresWarehouse
 from support.s3 import ObjectStorage
+from support.sqlite import SqliteWarehouse
 from support.warehouse import Warehouse
 
 
@@ -85,6 +86,10 @@ def ducklake_on_s3(services: Services) -> Callable[[Emulator], Warehouse]:
     return lambda cloud: DuckLakeWarehouse(cloud, url, storage, attach, bucket.duckdb_secret())
 
 
+def sqlite(services: Services) -> Callable[[Emulator], Warehouse]:
+    return lambda cloud: SqliteWarehouse(cloud, services.folder / "warehouse.db")
+
+
 DESTINATIONS: dict[str, Callable[[Services], Callable[[Emulator], Warehouse]]] = {
     "DuckDB": duckdb,
     "PostgreSQL": postgres,
@@ -92,6 +97,7 @@ DESTINATIONS: dict[str, Callable[[Services], Callable[[Emulator], Warehouse]]] =
     "Delta, S3": delta_on_s3,
     "Parquet files, local": files,
     "Parquet files, S3": files_on_s3,
+    "SQLite": sqlite,
     "DuckLake, SQLite catalog": ducklake_in_sqlite,
     "DuckLake, PostgreSQL catalog": ducklake_in_postgres,
     "DuckLake, S3": ducklake_on_s3,

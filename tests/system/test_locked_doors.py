@@ -55,6 +55,10 @@ class Place:
             url = request.getfixturevalue("server").database()
             self.environment = {f"{prefix}CREDENTIALS": url}
             self.destination = dlt.destinations.postgres(url)
+        elif kind == "sqlalchemy":
+            url = f"sqlite:///{tmp_path}/warehouse.db"
+            self.environment = {f"{prefix}CREDENTIALS": url}
+            self.destination = dlt.destinations.sqlalchemy(url)
         elif self.name == "ducklake":
             install_extensions()
             in_postgres, lake = kind.endswith("postgres"), str(tmp_path / "lake")
@@ -112,7 +116,7 @@ def account(cloud: Emulator) -> dict[str, Any]:
     return {"api_key": cloud.api_key, "base_url": cloud.base_url}
 
 
-@pytest.mark.parametrize("place", [*PLACES, "ducklake_in_sqlite", "ducklake_in_postgres"], indirect=True)
+@pytest.mark.parametrize("place", [*PLACES, "ducklake_in_sqlite", "ducklake_in_postgres", "sqlalchemy"], indirect=True)
 def test_the_command_keeps_out_programs(machine: Command, place: Place, cloud: Emulator, other_cloud: Emulator) -> None:
     with at_work(lambda: machine.start("-q", "--destination", place.name), cloud) as command:
         with pytest.raises(DatasetBusyError, match=rf"process {command.pid} on .* since .* UTC") as failure:

@@ -80,6 +80,11 @@ def prepare_destination(pipeline: dlt.Pipeline) -> None:
         prepare_ducklake()
         # Each table is a commit of the lake, and of those that come at the same time all but one are made again.
         destination.caps_params.setdefault("loader_parallelism_strategy", "sequential")
+    if kind == "sqlalchemy" and "type_mapper" not in destination.caps_params:
+        capabilities: Any = pipeline.destination_client().capabilities
+        from .sql_alchemy import types_with_json_once  # which needs SQLAlchemy
+
+        destination.caps_params["type_mapper"] = types_with_json_once(capabilities.type_mapper)
     if kind == "athena":
         raise ConfigurationError(
             "dlt cannot replace the rows of a run in Athena, neither in its own tables nor in Iceberg's: load Delta "
