@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 import dlt
+from dlt.common.schema import Schema
 from dlt.destinations.impl.bigquery.factory import BigQueryTypeMapper
 from dlt.destinations.impl.clickhouse.factory import ClickHouseTypeMapper
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
@@ -85,6 +86,11 @@ def prepare_destination(pipeline: dlt.Pipeline) -> None:
         from .sql_alchemy import types_with_json_once  # which needs SQLAlchemy
 
         destination.caps_params["type_mapper"] = types_with_json_once(capabilities.type_mapper)
+    if preferred := destination.caps_params.get("preferred_table_format"):
+        raise ConfigurationError(
+            f"preferred_table_format of the destination {destination.destination_name} is {preferred!r}: leave it out, "
+            "and set table_format = 'delta' of the source for Delta tables; Iceberg tables are not made"
+        )
     if kind == "athena":
         raise ConfigurationError(
             "dlt cannot replace the rows of a run in Athena, neither in its own tables nor in Iceberg's: load Delta "
@@ -118,7 +124,7 @@ def layout_of(
     """Return how the pipeline's destination takes tables, and whom to ask what it holds: `client`, or a lake.
 
     `dropped` are tables that go before the load. Raises ConfigurationError if the destination has the tables in another
-    format, or cannot have them in this one.
+    format, cannot have them in this one, or if their schema, which may be imported, says another.
     """
     if isinstance(client, FilesystemClient):
         lake = Lake(client, table_format)
@@ -128,6 +134,7 @@ def layout_of(
                 f"the dataset {client.dataset_name} has {kind}, and table_format is {table_format or 'not set'}: "
                 "set it as it was, or take another dataset"
             )
+        _check_formats(client.schema, table_format, dropped)
         if table_format is None and "{load_id}" not in client.config.layout:
             raise ConfigurationError(
                 f"the layout {client.config.layout!r} of the destination filesystem lacks {{load_id}}, by which the "
@@ -139,8 +146,18 @@ def layout_of(
     if table_format:
         kind = pipeline.destination.destination_name
         raise ConfigurationError(f"table_format is for the destination filesystem: leave it out for {kind}")
+    _check_formats(client.schema, None, dropped)
     no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
     return Layout(needed_file_format(pipeline), no_nul=no_nul), client
+
+
+def _check_formats(schema: Schema, table_format: TableFormat | None, dropped: Collection[str]) -> None:
+    for name, table in schema.tables.items():
+        if name not in dropped and (said := table.get("table_format")) not in (None, "native", table_format):
+            raise ConfigurationError(
+                f"the schema {schema.name} has table_format {said!r} for {name}: leave it out there, and set "
+                "table_format = 'delta' of the source for Delta tables; Iceberg tables are not made"
+            )
 
 
 def needed_file_format(pipeline: dlt.Pipeline) -> FileFormat | None:
