@@ -34,7 +34,8 @@ class DuckLakeWarehouse(Warehouse):
         destination = dlt.destinations.ducklake(credentials)
         self.pipeline = dlt.pipeline("llama_extract", destination=destination, dataset_name="llama_extract")
         self._attach = attach
-        self._secret = secret
+        self._duckdb = duckdb.connect(config=ONE_THREAD)  # one for all reading: it loads its extensions once
+        self._duckdb.execute(f"set timezone = 'UTC'; {secret}")
         self._rows: dict[str, list[Row]] = {}
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
@@ -56,9 +57,16 @@ class DuckLakeWarehouse(Warehouse):
                 found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
         return found
 
+    def close(self) -> None:
+        """Lets go of the pipeline."""
+        super().close()
+        self._duckdb.close()
+
     @contextmanager
     def _reader(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        with duckdb.connect(config=ONE_THREAD) as connection:
-            connection.execute(self._secret)
-            connection.execute(f"{self._attach}; use lake.llama_extract; set timezone = 'UTC'; begin")
-            yield connection
+        """A DuckDB with the lake as it is now."""
+        self._duckdb.execute(f"{self._attach}; use lake.llama_extract; begin")
+        try:
+            yield self._duckdb
+        finally:
+            self._duckdb.execute("rollback; use memory; detach lake")

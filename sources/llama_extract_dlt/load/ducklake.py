@@ -32,11 +32,11 @@ def open_ducklake_once(pipeline: dlt.Pipeline) -> Iterator[None]:
     configuration has statements for each new DuckDB, or a name for it.
     """
     config: Any = pipeline.destination_client().config
-    credentials = config.credentials
-    if config.destination_type != "ducklake" or _needs_own_duckdb(credentials):
+    if config.destination_type != "ducklake" or _needs_own_duckdb(config.credentials):
         yield
         return
     prepare_ducklake()
+    credentials = config.credentials
     name = _duckdb_of(credentials)
     with duckdb.connect(name) as kept:
         with _opening_lakes:
