@@ -142,6 +142,7 @@ def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any
     extraction = extraction_of(arguments)()
     known: dict[str, Any] = {}
     if not refresh:
+        prepare_destination(pipeline)
         file = duckdb_file(pipeline)
         if file is None or file.exists():  # asking would make it
             pipeline.sync_destination()

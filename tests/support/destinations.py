@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+from dlt.common.storages.configuration import FilesystemConfiguration
 
 from llama_cloud_emulator import Emulator
+from support.ducklake import DuckLakeWarehouse, install_extensions
 from support.lakes import DeltaWarehouse, FilesWarehouse
 from support.postgres import PostgresServer, PostgresWarehouse
 from support.s3 import ObjectStorage
+from support.sqlite import SqliteWarehouse
 from support.warehouse import Warehouse
 
 
@@ -61,6 +64,32 @@ def files_on_s3(services: Services) -> Callable[[Emulator], Warehouse]:
     return lambda cloud: FilesWarehouse(cloud, bucket.destination())
 
 
+def ducklake_in_sqlite(services: Services) -> Callable[[Emulator], Warehouse]:
+    install_extensions()
+    catalog, folder = services.folder / "catalog.sqlite", str(services.folder / "lake")
+    attach = f"attach 'ducklake:sqlite:{catalog}' as lake (read_only)"
+    return lambda cloud: DuckLakeWarehouse(cloud, f"sqlite:///{catalog}", folder, attach)
+
+
+def ducklake_in_postgres(services: Services) -> Callable[[Emulator], Warehouse]:
+    install_extensions()
+    url, folder = services.postgres.database(), str(services.folder / "lake")
+    attach = f"attach 'ducklake:postgres:{url}' as lake (metadata_schema 'ducklake', read_only)"
+    return lambda cloud: DuckLakeWarehouse(cloud, url, folder, attach)
+
+
+def ducklake_on_s3(services: Services) -> Callable[[Emulator], Warehouse]:
+    install_extensions()
+    url, bucket = services.postgres.database(), services.storage.bucket()
+    storage = FilesystemConfiguration(bucket_url=bucket.url, credentials=bucket.credentials())
+    attach = f"attach 'ducklake:postgres:{url}' as lake (metadata_schema 'ducklake', read_only)"
+    return lambda cloud: DuckLakeWarehouse(cloud, url, storage, attach, bucket.duckdb_secret())
+
+
+def sqlite(services: Services) -> Callable[[Emulator], Warehouse]:
+    return lambda cloud: SqliteWarehouse(cloud, services.folder / "warehouse.db")
+
+
 DESTINATIONS: dict[str, Callable[[Services], Callable[[Emulator], Warehouse]]] = {
     "DuckDB": duckdb,
     "PostgreSQL": postgres,
@@ -68,6 +97,10 @@ DESTINATIONS: dict[str, Callable[[Services], Callable[[Emulator], Warehouse]]] =
     "Delta, S3": delta_on_s3,
     "Parquet files, local": files,
     "Parquet files, S3": files_on_s3,
+    "SQLite": sqlite,
+    "DuckLake, SQLite catalog": ducklake_in_sqlite,
+    "DuckLake, PostgreSQL catalog": ducklake_in_postgres,
+    "DuckLake, S3": ducklake_on_s3,
 }
 """By the name that the documentation has. Each gives what makes a pipeline into the same dataset, as another machine
 would have it."""

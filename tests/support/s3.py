@@ -42,6 +42,14 @@ class Bucket(NamedTuple):
             "AWS_ALLOW_HTTP": "true",
         }
 
+    def duckdb_secret(self) -> str:
+        """What a DuckDB needs to reach it."""
+        host = self.endpoint.removeprefix("http://")
+        return (
+            f"create secret (type s3, key_id '{KEYS['aws_access_key_id']}', secret '{KEYS['aws_secret_access_key']}', "
+            f"region '{KEYS['region_name']}', endpoint '{host}', url_style 'path', use_ssl false)"
+        )
+
     def environment(self) -> dict[str, str]:
         """The same for a process."""
         prefix = "DESTINATION__FILESYSTEM__"

@@ -24,6 +24,7 @@ from llama_extract_dlt.cli.console import describe
 from llama_extract_dlt.service.records import FINAL, IN_FLIGHT
 from llama_extract_dlt.tracking import agent_sync
 from llama_extract_dlt.tracking.agent_state import AgentState
+from support.ducklake import install_extensions
 from support.places import ROOT
 from support.warehouse import Warehouse, with_text
 
@@ -157,6 +158,8 @@ def test_every_python_example_runs(
 ) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", cloud.api_key)
     monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", cloud.base_url)
+    if any("ducklake" in example.text for example in examples("python", page)):
+        install_extensions()
     for example in examples("python", page):
         exec(compile(example.text, named(example), "exec"), {"__name__": "__main__"})
     if "extractions.duckdb" in os.listdir(tmp_path):

@@ -9,11 +9,13 @@ from typing import Any
 
 import dlt
 import pytest
+from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import DatasetBusyError, Progress, llama_extract, sync
 from support.command import Command, Held, outcome
+from support.ducklake import install_extensions
 from support.truth import assert_whole
 from support.warehouse import Warehouse
 
@@ -43,7 +45,7 @@ class Place:
     """A destination, for the command and for a program."""
 
     def __init__(self, kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-        self.name = "filesystem" if kind in ("folder", "bucket") else kind
+        self.name = "filesystem" if kind in ("folder", "bucket") else kind.split("_in_")[0]
         prefix = f"DESTINATION__{self.name.upper()}__"
         if kind == "duckdb":
             file = str(tmp_path / "warehouse.duckdb")
@@ -53,6 +55,18 @@ class Place:
             url = request.getfixturevalue("server").database()
             self.environment = {f"{prefix}CREDENTIALS": url}
             self.destination = dlt.destinations.postgres(url)
+        elif kind == "sqlalchemy":
+            url = f"sqlite:///{tmp_path}/warehouse.db"
+            self.environment = {f"{prefix}CREDENTIALS": url}
+            self.destination = dlt.destinations.sqlalchemy(url)
+        elif self.name == "ducklake":
+            install_extensions()
+            in_postgres, lake = kind.endswith("postgres"), str(tmp_path / "lake")
+            catalog = request.getfixturevalue("server").database() if in_postgres else f"sqlite:///{tmp_path}/catalog"
+            credentials = {"CATALOG": catalog, "STORAGE__BUCKET_URL": lake}
+            self.environment = {f"{prefix}CREDENTIALS__{name}": value for name, value in credentials.items()}
+            self.environment["HOME"] = str(Path.home())  # where DuckDB's extensions are
+            self.destination = dlt.destinations.ducklake(DuckLakeCredentials(catalog=catalog, storage=lake))
         elif kind == "folder":
             self.environment = {f"{prefix}BUCKET_URL": str(tmp_path / "lake")}
             self.destination = dlt.destinations.filesystem(str(tmp_path / "lake"))
@@ -65,7 +79,10 @@ class Place:
         return dlt.pipeline(name, destination=self.destination, dataset_name="llama_extract")
 
 
-@pytest.fixture(params=["duckdb", "postgres", "folder", "bucket"])
+PLACES = ["duckdb", "postgres", "folder", "bucket"]
+
+
+@pytest.fixture(params=PLACES)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     return Place(request.param, tmp_path, request)
 
@@ -99,6 +116,7 @@ def account(cloud: Emulator) -> dict[str, Any]:
     return {"api_key": cloud.api_key, "base_url": cloud.base_url}
 
 
+@pytest.mark.parametrize("place", [*PLACES, "ducklake_in_sqlite", "ducklake_in_postgres", "sqlalchemy"], indirect=True)
 def test_the_command_keeps_out_programs(machine: Command, place: Place, cloud: Emulator, other_cloud: Emulator) -> None:
     with at_work(lambda: machine.start("-q", "--destination", place.name), cloud) as command:
         with pytest.raises(DatasetBusyError, match=rf"process {command.pid} on .* since .* UTC") as failure:

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from typing import Any, Literal, NamedTuple
 
 import dlt
+from dlt.common.schema import Schema
 from dlt.destinations.impl.bigquery.factory import BigQueryTypeMapper
 from dlt.destinations.impl.clickhouse.factory import ClickHouseTypeMapper
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
@@ -20,6 +21,7 @@ from ..tables.build import without_nul
 from ..tables.contract import RUNS, LoadTable, without_tombstones
 from .delta import replace_by_key_in_delta_tables
 from .dlt_inside import load_files_without_rows, loads_by_adbc
+from .ducklake import prepare_ducklake
 from .lakes import Lake, TableFormat
 
 FileFormat = Literal["parquet", "jsonl", "insert_values"]
@@ -75,6 +77,20 @@ def prepare_destination(pipeline: dlt.Pipeline) -> None:
     destination, kind = pipeline.destination, _kind(pipeline)
     if kind in TYPES:
         destination.caps_params.setdefault("type_mapper", TYPES[kind])
+    if kind == "ducklake":
+        prepare_ducklake()
+        # Each table is a commit of the lake, and of those that come at the same time all but one are made again.
+        destination.caps_params.setdefault("loader_parallelism_strategy", "sequential")
+    if kind == "sqlalchemy" and "type_mapper" not in destination.caps_params:
+        capabilities: Any = pipeline.destination_client().capabilities
+        from .sql_alchemy import types_with_json_once  # which needs SQLAlchemy
+
+        destination.caps_params["type_mapper"] = types_with_json_once(capabilities.type_mapper)
+    if preferred := destination.caps_params.get("preferred_table_format"):
+        raise ConfigurationError(
+            f"preferred_table_format of the destination {destination.destination_name} is {preferred!r}: leave it out, "
+            "and set table_format = 'delta' of the source for Delta tables; Iceberg tables are not made"
+        )
     if kind == "athena":
         raise ConfigurationError(
             "dlt cannot replace the rows of a run in Athena, neither in its own tables nor in Iceberg's: load Delta "
@@ -108,7 +124,7 @@ def layout_of(
     """Return how the pipeline's destination takes tables, and whom to ask what it holds: `client`, or a lake.
 
     `dropped` are tables that go before the load. Raises ConfigurationError if the destination has the tables in another
-    format, or cannot have them in this one.
+    format, cannot have them in this one, or if their schema, which may be imported, says another.
     """
     if isinstance(client, FilesystemClient):
         lake = Lake(client, table_format)
@@ -118,6 +134,7 @@ def layout_of(
                 f"the dataset {client.dataset_name} has {kind}, and table_format is {table_format or 'not set'}: "
                 "set it as it was, or take another dataset"
             )
+        _check_formats(client.schema, table_format, dropped)
         if table_format is None and "{load_id}" not in client.config.layout:
             raise ConfigurationError(
                 f"the layout {client.config.layout!r} of the destination filesystem lacks {{load_id}}, by which the "
@@ -129,8 +146,18 @@ def layout_of(
     if table_format:
         kind = pipeline.destination.destination_name
         raise ConfigurationError(f"table_format is for the destination filesystem: leave it out for {kind}")
+    _check_formats(client.schema, None, dropped)
     no_nul = pipeline.destination.destination_type.endswith(("postgres", "redshift"))
     return Layout(needed_file_format(pipeline), no_nul=no_nul), client
+
+
+def _check_formats(schema: Schema, table_format: TableFormat | None, dropped: Collection[str]) -> None:
+    for name, table in schema.tables.items():
+        if name not in dropped and (said := table.get("table_format")) not in (None, "native", table_format):
+            raise ConfigurationError(
+                f"the schema {schema.name} has table_format {said!r} for {name}: leave it out there, and set "
+                "table_format = 'delta' of the source for Delta tables; Iceberg tables are not made"
+            )
 
 
 def needed_file_format(pipeline: dlt.Pipeline) -> FileFormat | None:

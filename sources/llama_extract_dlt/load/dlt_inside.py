@@ -119,23 +119,6 @@ def database_file(pipeline: dlt.Pipeline) -> Path | None:
     return Path(name) if name and name != ":memory:" else duckdb_file(pipeline)
 
 
-def ducklake_catalog(config: Any) -> Callable[[], Any] | None:
-    """Return what makes a client of a DuckLake's catalog if that is in PostgreSQL; None if it is elsewhere.
-
-    Raises dlt's MissingDependencyException if there is no driver.
-    """
-    catalog = config.credentials.catalog
-    if not catalog.drivername.startswith("postgres"):
-        return None
-    from dlt.destinations import postgres
-    from dlt.destinations.impl.postgres.configuration import PostgresCredentials
-    from dlt.destinations.impl.postgres.sql_client import Psycopg2SqlClient
-
-    address = catalog.to_native_representation()
-    credentials = PostgresCredentials(address.replace(catalog.drivername, "postgresql", 1))
-    return lambda: Psycopg2SqlClient("public", "public", credentials, postgres().capabilities())
-
-
 def name_duckdb_file(pipeline: dlt.Pipeline, name: str) -> None:
     """Let the DuckDB file be called `name`, with `.duckdb`, where the configuration names none."""
     pipeline.destination.config_params["pipeline_name"] = name  # which dlt calls it after

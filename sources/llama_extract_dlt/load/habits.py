@@ -41,6 +41,7 @@ _NO_HINT = {
     "write_disposition": "runs are merged; sync(pipeline, refresh=True) loads all anew",
     "primary_key": "rows are merged by their id",
     "merge_key": "rows are merged by their id",
+    "table_format": "it is the source's, llama_extract(table_format='delta'); Iceberg tables are not made",
     "columns": "types come from the data schema; cast in a view",
     "incremental": _INCREMENTAL,
     "references": "_run_id and _dlt_parent_id join the tables",

@@ -1,6 +1,6 @@
 """Lakes: formats that do not mix, and files that are only added to."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ import dlt
 import pytest
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import ConfigurationError, open_lake, sync
+from llama_extract_dlt import ConfigurationError, llama_extract, open_lake, sync
 
 
 @pytest.fixture
@@ -65,6 +65,72 @@ def test_a_format_is_for_files_only(cloud: Emulator, tmp_path: Path) -> None:
     assert cause(failure) == "table_format is for the destination filesystem: leave it out for duckdb"
     with pytest.raises(ConfigurationError, match="duckdb can be asked itself"):
         open_lake(pipeline)
+
+
+# ── Iceberg, by whatever way it is asked for ─────────────────────────────────────────────────────────────────────
+
+
+def refused(cloud: Emulator, tmp_path: Path, load_it: Callable[[], object]) -> str:
+    """What is said to it; nothing is sent, and nothing is loaded."""
+    with pytest.raises(Exception, match="table_format") as failure:
+        load_it()
+    assert cloud.requests == []
+    assert not (tmp_path / "lake" / "llama_extract" / "extraction_runs").exists()
+    said = cause(failure)
+    assert "delta" in said
+    assert "\n" not in said
+    return said
+
+
+def source_of(cloud: Emulator, **arguments: Any) -> Any:
+    return llama_extract(api_key=cloud.api_key, base_url=cloud.base_url, **arguments)
+
+
+def test_iceberg_is_refused_as_a_setting(cloud: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = refused(cloud, tmp_path, lambda: load(lake(tmp_path), cloud, table_format="iceberg"))
+    assert said.startswith("table_format must be 'delta', or left out")
+    monkeypatch.setenv("SOURCES__LLAMA_EXTRACT__TABLE_FORMAT", "iceberg")
+    assert refused(cloud, tmp_path, lambda: load(lake(tmp_path), cloud)).startswith("table_format must be 'delta'")
+
+
+@pytest.mark.parametrize("table_format", ["iceberg", "delta", "hive", "native"])
+@pytest.mark.parametrize("name", ["extraction_runs", "extraction_agents"])
+def test_a_format_by_dlts_means_is_refused(cloud: Emulator, tmp_path: Path, table_format: Any, name: str) -> None:
+    one = source_of(cloud).with_resources(name)
+    said = refused(cloud, tmp_path, lambda: lake(tmp_path).run(one, table_format=table_format))
+    assert said.startswith(f"leave table_format out on {name}: it is the source's, llama_extract(table_format='delta')")
+    hinted = source_of(cloud)
+    hinted.resources[name].apply_hints(table_format=table_format)
+    assert refused(cloud, tmp_path, lambda: lake(tmp_path).run(hinted)) == said
+    assert refused(cloud, tmp_path, lambda: sync(lake(tmp_path), hinted)) == said
+
+
+@pytest.mark.parametrize("table_format", ["iceberg", "delta"])
+def test_a_format_that_a_destination_prefers_is_refused(cloud: Emulator, tmp_path: Path, table_format: Any) -> None:
+    pipeline = lake(tmp_path, preferred_table_format=table_format)
+    for door in (lambda: load(pipeline, cloud), lambda: pipeline.run(source_of(cloud))):
+        said = refused(cloud, tmp_path, door)
+        assert said.startswith("preferred_table_format of the destination filesystem is ")
+
+
+@pytest.mark.parametrize("table_format", ["iceberg", "delta"])
+def test_a_format_in_a_schema_that_is_imported_is_refused(cloud: Emulator, tmp_path: Path, table_format: str) -> None:
+    def pipeline(**paths: str) -> dlt.Pipeline:
+        destination = dlt.destinations.filesystem(str(tmp_path / next(iter(paths))))
+        return dlt.pipeline(next(iter(paths)), destination=destination, dataset_name="llama_extract", **paths)
+
+    assert load(pipeline(export_schema_path=str(tmp_path)), cloud) == 6
+    cloud.reset_requests()
+    file = tmp_path / "llama_extract.schema.yaml"
+    text = file.read_text().replace(
+        "  extraction_runs:\n", f"  extraction_runs:\n    table_format: {table_format}\n", 1
+    )
+    file.write_text(text)
+    said = refused(cloud, tmp_path, lambda: load(pipeline(import_schema_path=str(tmp_path)), cloud))
+    assert said.startswith(f"the schema llama_extract has table_format {table_format!r} for extraction_runs")
+
+
+# ── files ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_renamed_agent_and_a_flagged_run_keep_their_rows_in_files(cloud: Emulator, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from ..dlt_inside import PassingCollector, database_file, ducklake_catalog
+from ..dlt_inside import PassingCollector, database_file
+from ..ducklake import ducklake_catalog, open_ducklake_once
 from .files import FileLock
 from .objects import ObjectLock
 from .postgres import PostgresLock
@@ -29,10 +30,12 @@ _LOCKS: WeakKeyDictionary[dlt.Pipeline, Lock] = WeakKeyDictionary()
 def alone(pipeline: dlt.Pipeline, wait: float, on_wait: Callable[[str], object] | None = None) -> Iterator[Lock]:
     """Keeps out other loads into the same dataset, whose staging tables are the same; waits for one to end.
 
+    A DuckLake is opened once meanwhile.
+
     Raises DatasetBusyError if one is still at work after `wait` seconds.
     """
     lock, dataset = _lock_of(pipeline)
-    with held(lock, f"the dataset {dataset}", wait, on_wait):
+    with held(lock, f"the dataset {dataset}", wait, on_wait), open_ducklake_once(pipeline):
         _LOCKS[pipeline] = lock
         try:
             yield lock
