@@ -353,6 +353,7 @@ WRONG: dict[str, list[Any]] = {
     "chunk_size": NO_SIZES,
     "lookup_files": NO_FLAGS,
     "wait_for_lock": [-1, "-1", *NO_NUMBERS],
+    "parallel": NO_FLAGS,
     "table_format": ["iceberg", "", True, 1, ["delta"], {}],
     "data_tables": ["own", "", True, 1, ["shared"], {}],
 }

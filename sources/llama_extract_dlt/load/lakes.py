@@ -54,7 +54,7 @@ def open_lake(pipeline: dlt.Pipeline) -> duckdb.DuckDBPyConnection:
         client.schema = Schema.from_dict(json.loads(stored.schema))
     formats = {table.get("table_format") for table in client.schema.tables.values()}
     lake = Lake(client, "delta" if "delta" in formats else None)
-    for name in client.schema.data_table_names():
+    for name in [*client.schema.data_table_names(), client.schema.loads_table_name, client.schema.state_table_name]:
         lake.make_qualified_table_name(name)
     lake.connection.execute("SET schema = 'main'")
     return lake.connection
@@ -95,10 +95,6 @@ class Lake:
     def get_stored_schema(self, schema_name: str) -> StorageSchemaInfo | None:
         """Return the schema that dlt has stored in the lake."""
         return self._files.get_stored_schema(schema_name)
-
-    def get_stored_schema_by_hash(self, version_hash: str) -> StorageSchemaInfo | None:
-        """Return one of the schemas that dlt has stored in the lake."""
-        return self._files.get_stored_schema_by_hash(version_hash)
 
     def stored_format(self) -> Literal["delta", "files"] | None:
         """Return how the runs are kept that are there; None if there are none."""

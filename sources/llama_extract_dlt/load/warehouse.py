@@ -181,8 +181,10 @@ class SqlWarehouse:
 
         That one may have been taken up again: dlt then merges what it finds in the staging tables, the rows of a later
         load, with the columns that the old package knows, and leaves the others empty. If it knows all there were, it
-        does no harm.
+        does no harm. Lakes have no staging tables.
         """
+        if isinstance(self._client, Lake):
+            return []
         columns = ", ".join(map(self._column, ("load_id", "inserted_at", "schema_version_hash")))
         query = f"SELECT {columns} FROM {self._loads} WHERE {self._column('schema_name')} = %s"  # noqa: S608
         ends: dict[str, Any] = {}
@@ -201,6 +203,7 @@ class SqlWarehouse:
 
     def _stored_columns(self, schema: str) -> frozenset[tuple[str, str]]:
         with self._lock, self._job_client as client:
+            assert isinstance(client, SqlJobClientBase)
             stored = client.get_stored_schema_by_hash(schema)
         tables = dlt.Schema.from_dict(json.loads(stored.schema)).tables if stored else {}
         return frozenset((table, column) for table in tables for column in tables[table]["columns"])
