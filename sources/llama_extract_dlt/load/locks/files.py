@@ -21,6 +21,8 @@ class FileLock:
     that is no longer there, sees that, and takes the next one.
     """
 
+    longest_pause = 1.0
+
     def __init__(self, file: Path) -> None:
         self._file = file
         self._lock: int | None = None

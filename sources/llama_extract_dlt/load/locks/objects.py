@@ -33,6 +33,8 @@ class ObjectLock:
         path: bucket and key.
     """
 
+    longest_pause = 1.0
+
     def __init__(self, filesystem: Any, path: str) -> None:
         self._call = filesystem.call_s3
         self._bucket, _, self._key = path.partition("/")

@@ -24,6 +24,8 @@ class PostgresLock:
         number: of 60 bits; which lock it is, in its database.
     """
 
+    longest_pause = 0.1  # workers side by side wait for each other at every package
+
     def __init__(self, connect: Callable[[], Any], number: int) -> None:
         self._connect = connect
         self._number = number

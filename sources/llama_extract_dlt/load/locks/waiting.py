@@ -12,12 +12,18 @@ from typing import Protocol
 
 from ...errors import DatasetBusyError
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
-"""Seconds between two tries; each pause is twice the one before."""
+FIRST_PAUSE = 0.05
+"""Seconds between the first two tries; each pause is twice the one before, up to the lock's longest."""
 
 
 class Lock(Protocol):
-    """Somebody has it, or nobody; it does not outlast the process that has it, or not for long."""
+    """Somebody has it, or nobody; it does not outlast the process that has it, or not for long.
+
+    Attributes:
+        longest_pause: seconds between two tries, at most.
+    """
+
+    longest_pause: float
 
     def take(self) -> str | None:
         """Take it and return None; return who has it, as far as that is known, if somebody else does."""
@@ -67,4 +73,4 @@ def _wait_for(lock: Lock, what: str, wait: float, on_wait: Callable[[str], objec
         if on_wait is not None:
             on_wait(f"another load into {what} is at work{by}")
         time.sleep(min(pause, left))
-        pause = min(2 * pause, LONGEST_PAUSE)
+        pause = min(2 * pause, lock.longest_pause)
