@@ -11,16 +11,15 @@ import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import measure
 from llama_cloud_emulator import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,7 +41,7 @@ def compare(kinds: Sequence[str], runs: int, corpus: str, rounds: int) -> Iterat
             addresses = {kind: server.database() if kind == "postgres" else str(folders[kind]) for kind in kinds}
             for results in (first, edited):
                 for kind in kinds:
-                    results[kind].append(_load(kind, addresses[kind], cloud, folders[kind]))
+                    results[kind].append(_load(kind, addresses[kind], cloud))
                     print(f"  round {number + 1}: {kind} {results[kind][-1]}", file=sys.stderr, flush=True)
                 if results is first:
                     newest = cloud.runs()[: max(EDITED, runs // 10)]
@@ -54,15 +53,24 @@ def compare(kinds: Sequence[str], runs: int, corpus: str, rounds: int) -> Iterat
 
 def _table(first: dict[str, list[dict[str, float]]], edited: dict[str, list[dict[str, float]]]) -> Iterator[str]:
     yield ""
-    columns = ["first load, s", "CPU s", "peak MB", "times DuckDB", f"{EDITED} edited, s", "CPU s", "times DuckDB"]
+    columns = [
+        "first load, s",
+        "CPU s",
+        "peak MB",
+        "times DuckDB",
+        f"{EDITED} edited, s",
+        "CPU s",
+        "peak MB",
+        "times DuckDB",
+    ]
     yield f"| destination | {' | '.join(columns)} |"
-    yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    yield f"| --- {'| ---: ' * len(columns)}|"
     for kind in first:
         cells = [kind]
         for results in (first, edited):
             seconds, cpu, peak = (_median(results[kind], name) for name in ("seconds", "cpu", "peak_mb"))
             times = f"{seconds / _median(results['duckdb'], 'seconds'):.2f}" if "duckdb" in results else ""
-            cells += [f"{seconds:.2f}", f"{cpu:.2f}", *([f"{peak:,.0f}"] if results is first else []), times]
+            cells += [f"{seconds:.2f}", f"{cpu:.2f}", f"{peak:,.0f}", times]
         yield f"| {' | '.join(cells)} |"
 
 
@@ -78,21 +86,15 @@ def start_postgres() -> Any:
     return postgres_server()
 
 
-def _load(kind: str, address: str, cloud: Emulator, folder: Path) -> dict[str, float]:
+def _load(kind: str, address: str, cloud: Emulator) -> dict[str, float]:
     """One load in a process of its own, without what an earlier one has left in dlt's folder."""
     with tempfile.TemporaryDirectory(prefix="bench-") as data:
         environment = os.environ | {"DLT_DATA_DIR": data, "RUNTIME__DLTHUB_TELEMETRY": "false"}
         command = [sys.executable, "-m", "benchmarks.destinations", kind, address, cloud.base_url, cloud.api_key]
-        began = time.monotonic()
-        with (folder / "out.json").open("w+") as out:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out)
-            _, status, usage = os.wait4(process.pid, 0)
-            out.seek(0)
-            told = json.loads(out.read().splitlines()[-1]) if status == 0 else None
-    if told is None:
+        found = measure(command, cwd=ROOT, env=environment)
+    if found.code:
         raise SystemExit(f"the load into {kind} failed")
-    seconds = time.monotonic() - began
-    return {**told, "seconds": seconds, "cpu": usage.ru_utime + usage.ru_stime, "peak_mb": usage.ru_maxrss / 1024}
+    return {**json.loads(found.said), "seconds": found.seconds, "cpu": found.cpu, "peak_mb": found.peak_mb}
 
 
 def main() -> None:

@@ -10,7 +10,6 @@ take at a rate limit of 20 and of 1,000 a minute: the loads themselves run witho
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from benchmarks.__main__ import machine
+from benchmarks.measure import measure
 from llama_cloud_emulator import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,24 +92,17 @@ def load(cloud: Emulator, folder: Path, name: str, *options: str) -> Night:
         "DLT_DATA_DIR": str(folder / "dlt"),
         "RUNTIME__DLTHUB_TELEMETRY": "false",
     }
-    report = folder / "report.json"
-    began = time.monotonic()
-    with report.open("w") as out:
-        command = [sys.executable, str(ROOT / "pipelines" / "runs.py"), "--json", "-q", *options]
-        process = subprocess.Popen(command, cwd=folder, env=environment, stdout=out)
-        _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - began
-    if status:
-        raise SystemExit(f"{name}: the load ended with {os.waitstatus_to_exitcode(status)}")
-    told: dict[str, Any] = json.loads(report.read_text())
+    command = [sys.executable, str(ROOT / "pipelines" / "runs.py"), "--json", "-q", *options]
+    found = measure(command, cwd=folder, env=environment)
+    if found.code:
+        raise SystemExit(f"{name}: the load ended with {found.code}")
+    told: dict[str, Any] = json.loads(found.said)
     database = folder / "llamacloud.duckdb"
     with duckdb.connect(str(database), read_only=True) as connection:
         query = "select length(state) from llama_extract._dlt_pipeline_state order by version desc limit 1"
         (state,) = connection.execute(query).fetchall()[0]
     runs = sum(told["runs"][kind] for kind in ("new", "updated", "unchanged"))
-    night = Night(
-        name, runs, told["requests"], seconds, usage.ru_maxrss / 1024, state, database.stat().st_size / 1024**2
-    )
+    night = Night(name, runs, told["requests"], found.seconds, found.peak_mb, state, database.stat().st_size / 1024**2)
     print(night, file=sys.stderr, flush=True)
     return night
 
