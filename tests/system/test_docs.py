@@ -26,6 +26,7 @@ from llama_extract_dlt.tracking import agent_sync
 from llama_extract_dlt.tracking.agent_state import AgentState
 from support.ducklake import install_extensions
 from support.places import ROOT
+from support.postgres import PostgresServer
 from support.warehouse import Warehouse, with_text
 
 SOURCE = ROOT / "sources/llama_extract_dlt"
@@ -154,12 +155,20 @@ def test_the_contracts_tables_are_the_same_in_every_project(projects: dict[str, 
 
 @pytest.mark.parametrize("page", sorted({example.page for example in examples("python")} - ELSEWHERE))
 def test_every_python_example_runs(
-    page: str, cloud: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: str,
+    cloud: Emulator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setenv("LLAMA_CLOUD_API_KEY", cloud.api_key)
     monkeypatch.setenv("LLAMA_CLOUD_BASE_URL", cloud.base_url)
     if any("ducklake" in example.text for example in examples("python", page)):
         install_extensions()
+    if any('destination="postgres"' in example.text for example in examples("python", page)):
+        server: PostgresServer = request.getfixturevalue("server")
+        monkeypatch.setenv("DESTINATION__POSTGRES__CREDENTIALS", server.database())
     for example in examples("python", page):
         exec(compile(example.text, named(example), "exec"), {"__name__": "__main__"})
     if "extractions.duckdb" in os.listdir(tmp_path):
@@ -412,9 +421,12 @@ def test_options_and_settings_are_documented_and_exist(tmp_path: Path) -> None:
     helped = run_command("--help", folder=tmp_path).stdout
     text = (ROOT / "docs/configuration.md").read_text()
     assert set(option.findall(helped)) <= set(option.findall(text))
-    measuring = subprocess.run([sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True)
+    measuring = ""
+    for module in ("benchmarks", "benchmarks.workers", "benchmarks.scale"):
+        command = [sys.executable, "-m", module, "--help"]
+        measuring += subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     other_programs = re.compile(r"^[$#] (airflow|docker|kubectl|systemctl) ([^\n]*\\\n)*[^\n]*", re.MULTILINE)
-    assert set(option.findall(other_programs.sub("", prose()))) <= set(option.findall(helped + measuring.stdout))
+    assert set(option.findall(other_programs.sub("", prose()))) <= set(option.findall(helped + measuring))
     for code in re.findall(r"\b(\d+) [a-z]", " ".join(helped.split("Exit codes:")[1].split())):
         assert f"\n| {code} | " in text
 
