@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .errors import ConfigurationError as ConfigurationError
     from .errors import DatasetBusyError as DatasetBusyError
     from .errors import LlamaExtractError as LlamaExtractError
-    from .load.lakes import open_lake as open_lake
+    from .load.destinations.lakes import open_lake as open_lake
     from .load.report import AgentReport as AgentReport
     from .load.report import Progress as Progress
     from .load.report import Report as Report
@@ -35,7 +35,7 @@ _MODULES = {
     "Progress": ".load.report",
     "Report": ".load.report",
     "llama_extract": ".source",
-    "open_lake": ".load.lakes",
+    "open_lake": ".load.destinations.lakes",
     "plan_sync": ".session",
     "sync": ".session",
 }

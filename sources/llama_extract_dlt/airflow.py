@@ -88,7 +88,7 @@ def sync(
         from airflow.sdk.exceptions import AirflowFailException
 
         from . import config, session
-        from .load.rejects import count_rejected
+        from .load.warehouse.rejects import count_rejected
 
         arguments = _account(service, arguments)
         settings = config.read(arguments)

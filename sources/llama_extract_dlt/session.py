@@ -15,12 +15,12 @@ from dlt.extract import DltSource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
-from .load.destinations import prepare_destination
+from .load.destinations.layout import prepare_destination
 from .load.dlt_inside import duckdb_file, load_few_tables_at_once, resource_state
 from .load.locks.dataset import alone
+from .load.locks.turns import LONGEST_WAIT, Turns
 from .load.report import AgentReport, Progress, Report
 from .load.running_sync import COMPANY, RUNNING_SYNCS, Company, RunningSync
-from .load.turns import LONGEST_WAIT, Turns
 from .load.watching import waiting, watching
 from .source import extraction_of, llama_extract
 from .tables.contract import AGENTS, RUNS

@@ -10,7 +10,7 @@ import pytest
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import sync
-from llama_extract_dlt.load.health import Health, ask_health, loads_since
+from llama_extract_dlt.load.warehouse.health import Health, ask_health, loads_since
 from support.postgres import PostgresServer
 
 IN_FLIGHT = ("CREATED", "PENDING")

@@ -17,7 +17,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import ConfigurationError, sync
-from llama_extract_dlt.load.destinations import needed_file_format, prepare_destination
+from llama_extract_dlt.load.destinations.layout import needed_file_format, prepare_destination
 from support.places import TESTS
 from support.truth import assert_whole
 from support.warehouse import Warehouse

@@ -8,8 +8,8 @@ import dagster as dg
 import dlt
 
 from ..config import DEFAULT
-from ..load.health import ask_health, loads_since
 from ..load.report import KINDS, Report
+from ..load.warehouse.health import ask_health, loads_since
 from ..tables.contract import AGENTS, REJECTED, RUNS, SCHEMAS
 from .checks import DAY, WEEK, check_results, check_specs
 from .resource import LlamaExtractResource

@@ -7,8 +7,8 @@ from typing import Any
 
 import dagster as dg
 
-from ..load.health import Health
 from ..load.report import Report
+from ..load.warehouse.health import Health
 from ..tables.contract import REJECTED
 
 DAY, WEEK = timedelta(days=1), timedelta(days=7)

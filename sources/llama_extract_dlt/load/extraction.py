@@ -26,7 +26,7 @@ from ..tracking.events import Agent, Selection, Tally
 from ..tracking.feed import Batch, Feed, one_ahead
 from .agent_list import AgentList
 from .data_tables import DataTables
-from .destinations import Layout, layout_of, prepare_destination
+from .destinations.layout import Layout, layout_of, prepare_destination
 from .dlt_inside import (
     check_dataset,
     check_row_ids,
@@ -39,7 +39,7 @@ from .items import Tables
 from .locks.dataset import keep_alone
 from .report import Progress, Step, metrics_of, progress_of
 from .running_sync import RUNNING_SYNCS, Company, RunningSync
-from .warehouse import SqlWarehouse
+from .warehouse.sql import SqlWarehouse
 
 _logger = logging.getLogger(__name__)
 

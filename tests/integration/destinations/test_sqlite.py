@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from dlt.destinations.impl.sqlalchemy.type_mapper import SqlalchemyTypeMapper
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt.load.destinations import prepare_destination
+from llama_extract_dlt.load.destinations.layout import prepare_destination
 from support.sqlite import SqliteWarehouse
 from support.truth import deleted
 from support.warehouse import Warehouse
@@ -93,7 +93,7 @@ def test_types_that_somebody_has_set_stay(tmp_path: Path) -> None:
 def test_types_other_than_json_are_those_of_the_database() -> None:
     from dlt.destinations.impl.sqlalchemy.type_mapper import MysqlVariantTypeMapper
 
-    from llama_extract_dlt.load.sql_alchemy import types_with_json_once
+    from llama_extract_dlt.load.destinations.sql_alchemy import types_with_json_once
 
     capabilities = dlt.destinations.sqlalchemy("sqlite://").capabilities()
     types: Any = types_with_json_once(MysqlVariantTypeMapper)(capabilities)

@@ -15,8 +15,8 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
+from ..destinations.ducklake import ducklake_catalog, open_ducklake_once
 from ..dlt_inside import PassingCollector, database_file
-from ..ducklake import ducklake_catalog, open_ducklake_once
 from .files import FileLock
 from .objects import ObjectLock
 from .postgres import PostgresLock

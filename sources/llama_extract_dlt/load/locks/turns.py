@@ -16,12 +16,12 @@ from dlt.common.pipeline import LoadInfo
 from dlt.destinations.exceptions import DatabaseUndefinedRelation
 from dlt.extract import DltSource
 
-from ..errors import ConfigurationError
-from ..tables.contract import RUNS
-from .dlt_inside import save_extracted_schema, stored_columns
-from .locks.dataset import keeps_out_everybody
-from .running_sync import RunningSync
-from .stored_schema import complete, take_over_stored
+from ...errors import ConfigurationError
+from ...tables.contract import RUNS
+from ..dlt_inside import save_extracted_schema, stored_columns
+from ..running_sync import RunningSync
+from ..warehouse.stored_schema import complete, take_over_stored
+from .dataset import keeps_out_everybody
 
 _logger = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ import duckdb
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
-from ..service.records import IN_FLIGHT
-from ..tables.contract import REJECTED, RUNS
-from .lakes import open_lake
+from ...service.records import IN_FLIGHT
+from ...tables.contract import REJECTED, RUNS
+from ..destinations.lakes import open_lake
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from .lakes import Lake
+from ..destinations.lakes import Lake
 
 
 def database_exists(client: SqlJobClientBase | Lake) -> bool:

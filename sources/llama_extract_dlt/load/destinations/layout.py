@@ -16,11 +16,11 @@ from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.impl.redshift.factory import RedshiftTypeMapper
 from dlt.destinations.impl.snowflake.factory import SnowflakeTypeMapper
 
-from ..errors import ConfigurationError
-from ..tables.build import without_nul
-from ..tables.contract import RUNS, LoadTable, without_tombstones
+from ...errors import ConfigurationError
+from ...tables.build import without_nul
+from ...tables.contract import RUNS, LoadTable, without_tombstones
+from ..dlt_inside import load_files_without_rows, loads_by_adbc
 from .delta import replace_by_key_in_delta_tables
-from .dlt_inside import load_files_without_rows, loads_by_adbc
 from .ducklake import prepare_ducklake
 from .lakes import Lake, TableFormat
 

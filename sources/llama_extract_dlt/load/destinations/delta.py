@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.impl.filesystem.filesystem import DeltaLoadFilesystemJob, FilesystemClient
 
-from ..settings import DELTA_TRIES
-from ..tables.contract import RUNS, key_of, without_tombstones
+from ...settings import DELTA_TRIES
+from ...tables.contract import RUNS, key_of, without_tombstones
 
 
 def delta_files(client: FilesystemClient, table: str) -> list[str]:

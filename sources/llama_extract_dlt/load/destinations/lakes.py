@@ -21,8 +21,8 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.destinations.exceptions import DatabaseException
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 
-from ..errors import ConfigurationError
-from ..tables.contract import RUNS, key_of
+from ...errors import ConfigurationError
+from ...tables.contract import RUNS, key_of
 from .delta import delta_files
 
 _logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import Any
 import dlt
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 
-from ..tables.contract import REJECTED
+from ...tables.contract import REJECTED
 
 
 def count_rejected(pipeline: dlt.Pipeline, agent_ids: Collection[str] | None = None) -> int:

@@ -14,10 +14,10 @@ from dlt.common.json import json
 from dlt.common.libs.pyarrow import row_tuples_to_arrow
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from ..tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
-from ..tracking.warehouse_index import RunIndex
-from .dlt_inside import stored_columns
-from .lakes import Lake
+from ...tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
+from ...tracking.warehouse_index import RunIndex
+from ..destinations.lakes import Lake
+from ..dlt_inside import stored_columns
 from .stored_schema import complete, database_exists, take_over_stored
 
 _IDS_PER_QUERY = 500
