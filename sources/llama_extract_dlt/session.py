@@ -20,7 +20,7 @@ from .load.dlt_inside import duckdb_file, load_few_tables_at_once, resource_stat
 from .load.locks.dataset import alone
 from .load.locks.turns import LONGEST_WAIT, Turns
 from .load.report import AgentReport, Progress, Report
-from .load.running_sync import COMPANY, RUNNING_SYNCS, Company, RunningSync
+from .load.running_sync import RUNNING_SYNCS, RunningSync, company_of
 from .load.watching import waiting, watching
 from .source import extraction_of, llama_extract
 from .tables.contract import AGENTS, RUNS
@@ -43,9 +43,9 @@ def sync(
 
     No other load of this source into the dataset runs meanwhile, unless both are `parallel`: none from this machine,
     and where the dataset is in PostgreSQL or in a bucket that speaks S3, none from anywhere. If one runs already, this
-    one waits for it, for
-    `wait_for_lock` seconds. What a killed load of this source has left behind in the pipeline is dropped: resumed, it
-    could be in the warehouse twice. The state comes back from the destination, and what is missing is read again.
+    one waits for it, for `wait_for_lock` seconds. What a killed load of this source has left behind in the pipeline is
+    dropped: resumed, it could be in the warehouse twice. The state comes back from the destination, and what is missing
+    is read again.
 
     Args:
         pipeline: with a destination and a dataset.
@@ -81,7 +81,7 @@ def synced(
     source, run_arguments = _source_of(source, arguments)
     if not isinstance(refresh, bool):
         raise ConfigurationError(f"refresh must be True or False; it is {refresh!r}")
-    company = COMPANY.get(source.schema, Company())
+    company = company_of(source)
     if company.parallel and refresh:
         raise ConfigurationError("refresh drops what other workers load: leave parallel out for that load")
     wait = company.wait_for_lock or (LONGEST_WAIT if company.parallel else 0.0)

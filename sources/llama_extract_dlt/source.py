@@ -17,6 +17,7 @@ from dlt.extract import DltResource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
+from .load.dlt_inside import made_by
 from .load.extraction import Extraction
 from .load.habits import check_contract, check_source
 from .load.items import as_items
@@ -123,7 +124,6 @@ def llama_extract(
     """
     begin = extraction_of(locals())  # which are the arguments, here
     extractions = Extractions(begin)
-    COMPANY[dlt.current.source_schema()] = begin().company
 
     @dlt.resource(name=AGENTS, write_disposition="merge", primary_key="id")
     def extraction_agents() -> Iterator[Any]:
@@ -147,7 +147,9 @@ def llama_extract(
             dlt.current.resource_metrics().update(extraction.metrics())
         dlt.current.resource_metrics().update(extraction.metrics())
 
-    return extraction_runs, extraction_agents
+    resources = (extraction_runs, extraction_agents)
+    COMPANY.update({made_by(resource): begin().company for resource in resources})
+    return resources
 
 
 def extraction_of(arguments: Mapping[str, Any]) -> Callable[[], Extraction]:

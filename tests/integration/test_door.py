@@ -17,6 +17,7 @@ from dlt.common.runtime.collector import DictCollector
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import ConfigurationError, DatasetBusyError, LlamaExtractError, Progress, llama_extract, sync
+from llama_extract_dlt.load.locks.dataset import alone
 from llama_extract_dlt.session import synced
 from support.command import Held
 from support.warehouse import Warehouse
@@ -240,3 +241,17 @@ assert set(llama_extract_dlt.__all__) <= set(vars(llama_extract_dlt)) | {{
 }}
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@pytest.mark.parametrize("copy", ["itself", "clone", "with_resources", "loaded before"])
+def test_a_copy_of_the_source_waits_as_long_as_it_does(cloud: Emulator, house: Warehouse, copy: str) -> None:
+    source = llama_extract(**account(cloud), wait_for_lock=0.2)
+    if copy == "clone":
+        source = source.clone()
+    elif copy == "with_resources":
+        source = source.with_resources("extraction_runs")
+    elif copy == "loaded before":
+        sync(house.pipeline, source)
+    another = dlt.pipeline("another", destination=house.pipeline.destination, dataset_name="llama_extract")
+    with alone(another, 0), pytest.raises(DatasetBusyError, match=r"still at work after 0\.2 s"):
+        sync(house.pipeline, source)

@@ -163,8 +163,7 @@ def test_a_load_that_waits_follows_and_finds_nothing_new(
     assert outcome(first).code == 0
     code, out, _ = outcome(waiting)
     assert code == 0
-    if place.name != "filesystem":  # whose files cannot be asked what they have
-        assert '"new": 0' in out
+    assert '"new": 0' in out
 
 
 @pytest.mark.parametrize("place", ["duckdb"], indirect=True)

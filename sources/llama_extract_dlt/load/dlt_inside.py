@@ -167,6 +167,11 @@ def hints_of(resource: DltResource) -> dict[str, Any]:
     return dict(hints or {})
 
 
+def made_by(resource: DltResource) -> Any:
+    """Return the function, or whatever it is, that gives a resource its items; copies of the resource have the same."""
+    return resource._pipe.gen
+
+
 def steps_of(resource: DltResource) -> list[Any]:
     """Return what the items of a resource go through: maps, filters, limits."""
     return list(resource._pipe.steps)

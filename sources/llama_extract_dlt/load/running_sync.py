@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import dlt
+from dlt.extract import DltSource
 
-from .dlt_inside import current_load_id
+from .dlt_inside import current_load_id, made_by
 from .report import add_metrics
 
 if TYPE_CHECKING:
@@ -46,8 +47,14 @@ class Company(NamedTuple):
     parallel: bool = False
 
 
-COMPANY: WeakKeyDictionary[dlt.Schema, Company] = WeakKeyDictionary()
-"""By the schema of the source."""
+COMPANY: WeakKeyDictionary[Any, Company] = WeakKeyDictionary()
+"""By what the resources are made of, which copies of the source have, too."""
+
+
+def company_of(source: DltSource) -> Company:
+    """Return how the source was told to go together with other loads."""
+    made_of = (made_by(resource) for resource in source.resources.values())
+    return next((COMPANY[one] for one in made_of if one in COMPANY), Company())
 
 
 class Extractions:
