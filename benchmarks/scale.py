@@ -13,6 +13,7 @@ import os
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,10 @@ from benchmarks.measure import measure
 from llama_cloud_emulator import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent
+BEGAN = datetime(2025, 1, 1, tzinfo=UTC)
+YEAR_OF_MINUTES, MOST_RUNS = 365 * 24 * 60, 100_000
+"""So that no run of an agent is from the future, as long as there are not more than these."""
+
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -73,12 +78,16 @@ def main() -> None:
 def add(cloud: Emulator, agent: str, number: int) -> None:
     """A run of the agent."""
     lines = [{"text": f"line {line} of {number}"} for line in range(number % 4)]
+    minutes = number * YEAR_OF_MINUTES / MOST_RUNS
+    moment = (BEGAN + timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     field = {"confidence": 0.9, "citation": [{"page": 1, "matching_text": str(number)}]}
     cloud.add_run(
         agent,
         data={"number": f"N-{number}", "total": number / 4, "due": "2026-11-30", "lines": lines},
         data_schema=SCHEMA,
         config={"extraction_mode": "BALANCED"},
+        created_at=moment,
+        updated_at=moment,
         extraction_metadata={"field_metadata": {"number": field, "total": field}},
         file={"id": f"{agent[:-12]}{number:012}", "name": f"file {number}.pdf"},
     )
