@@ -1,5 +1,6 @@
 """Workers that load different agents into one PostgreSQL dataset at the same time, each a process of its own."""
 
+import json
 import random
 import subprocess
 from collections.abc import Callable, Iterator
@@ -197,6 +198,26 @@ def test_runs_that_another_worker_has_loaded_meanwhile_are_not_replaced_by_what_
             assert_true(team.house)
         assert_true(team.house)
         agent.edit(runs[10])
+
+
+def test_who_reads_again_counts_what_it_has_loaded(empty: Emulator, found: Callable[[Emulator], Team]) -> None:
+    agent = Agent(empty)
+    fill(agent, 20)
+    team = found(empty)
+    held = Held(empty, 4, only=True)
+    worker = team.start([agent.id], "--chunk-size", "6", "--json")
+    assert held.reached.wait(timeout=60)
+    there = team.house.sql("select count(*) from extraction_runs")[0][0]
+    assert 0 < there < 20
+    assert team.load([agent.id]) == {"new": 20 - there}
+    held.release.set()
+    ended = outcome(worker)
+    assert (ended.code, ended.err) == (0, "")
+    told = json.loads(ended.out)
+    assert told["runs"]["new"] == told["agents"][agent.id]["new"] == there
+    assert told["runs"]["updated"] == 0
+    assert len(told["load_ids"]) == len(team.house.sql("select 1 from _dlt_loads")) - 1
+    assert_true(team.house)
 
 
 def test_workers_with_one_pipeline_between_them_forget_nothing(

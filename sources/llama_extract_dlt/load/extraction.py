@@ -7,7 +7,6 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Container, Generator, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -90,7 +89,7 @@ class Extraction:
         self._names: dict[str, str] = {}
         """What agents were called when their names were last seen to be those in the warehouse."""
         self._gone: set[str] = set()
-        self._tally_given: Tally | None = None
+        self._given: Counter[tuple[str, str]] = Counter()
         self._loaded: frozenset[str] = frozenset()
         self._building = threading.Lock()
         self._batches: Generator[Tables, None, None] | None = None
@@ -195,9 +194,10 @@ class Extraction:
         commit = False
         try:
             while not commit and (batch := next(self._batches, None)) is not None:
-                commit, last, self._tally_given = batch.commit, batch.last, batch.tally
+                commit, last = batch.commit, batch.last
                 yield map(self.finish, batch.tables)
                 batch.remember(state, self._load_id)
+                self._given += batch.counts
                 self.complete |= last
                 del batch
                 give_back_memory()
@@ -273,6 +273,8 @@ class Extraction:
         tables = list(built.tables)
         if (rejects := rejected_table(new)).rows:
             tables.insert(0, rejects)
+        counts = Counter((run.agent_id, run.verdict) for run in batch.runs if run.id not in unfit)
+        counts.update((gone.agent_id, "deleted") for gone in batch.gone)
         names, renamed = self._renamed() if batch.last else ({}, [])
         return Tables(
             chain(tables, *renamed),
@@ -283,7 +285,7 @@ class Extraction:
             {run_id: run.content_hash for run_id, run in unfit.items()},
             batch.commit,
             batch.last,
-            deepcopy(self._tally) if self._is_parallel else None,
+            counts,
         )
 
     def _renamed(self) -> tuple[dict[str, str], list[Iterator[LoadTable]]]:
@@ -344,7 +346,8 @@ class Extraction:
 
     def note_loaded(self) -> None:
         """Remember what was counted of the packages that are loaded by now."""
-        self.loaded = self.metrics(self._tally_given)
+        looked_at = {key: count for key, count in list(self._tally.runs.items()) if key[1] in ("unchanged", "requests")}
+        self.loaded = self.metrics(replace(self._tally, runs=self._given + Counter(looked_at)))
 
     def progress(self, step: Step) -> Progress:
         """Return how far the extraction has come; from any thread."""

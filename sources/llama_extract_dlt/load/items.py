@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,6 @@ from dlt.common.schema.typing import TColumnSchema
 
 from .. import settings
 from ..tables.contract import RUNS, LoadTable
-from ..tracking.events import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Tables:
     unfit: Mapping[str, str]
     commit: bool
     last: bool
-    tally: Tally | None = None
-    """What was counted up to this batch, where it may have to be read again from here."""
+    counts: Counter[tuple[str, str]]
+    """How many runs of an agent are `new`, `updated`, `deleted`."""
 
     def remember(self, state: dict[str, Any], load_id: str) -> None:
         """Put into `state`, which is the resource's, what is in the warehouse with the tables."""
