@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from llama_cloud_emulator import Emulator
 from support.places import ROOT
@@ -78,16 +78,19 @@ def outcome(process: subprocess.Popen[str]) -> Outcome:
 class Held:
     """Keeps a LlamaCloud from answering its n-th request; `reached` is set when the request has come.
 
-    With `only`, it answers others meanwhile.
+    With `only`, it answers others meanwhile. Requests count that have the text in their path or query.
     """
 
-    def __init__(self, cloud: Emulator, number: int, *, only: bool = False) -> None:
+    def __init__(self, cloud: Emulator, number: int, text: str = "", *, only: bool = False) -> None:
+        self._text = text
         self.reached, self.release = threading.Event(), threading.Event()
         self._left = number
         self._only = only
         cloud.on_request = self._hold
 
-    def _hold(self, *_: Any) -> Awaitable[object] | None:
+    def _hold(self, _: str, path: str, query: dict[str, list[str]]) -> Awaitable[object] | None:
+        if self._text and self._text not in f"{path}?{query}":
+            return None
         self._left -= 1
         if self._left == 0:
             self.reached.set()

@@ -96,9 +96,9 @@ class Team:
         return worker.start("-q", "--parallel", "--destination", "postgres", *named, *options, **environment)
 
     @contextmanager
-    def reading(self, agents: list[str], request: int, *options: str, **more: str) -> Iterator[None]:
+    def reading(self, agents: list[str], request: int, *options: str, text: str = "", **more: str) -> Iterator[None]:
         """A worker that waits for the answer to a request meanwhile; afterwards it goes on and ends well."""
-        held = Held(self.cloud, request, only=True)
+        held = Held(self.cloud, request, text, only=True)
         process = self.start(agents, *options, **more)
         try:
             assert held.reached.wait(timeout=60)
@@ -217,6 +217,94 @@ def test_who_reads_again_counts_what_it_has_loaded(empty: Emulator, found: Calla
     assert told["runs"]["new"] == told["agents"][agent.id]["new"] == there
     assert told["runs"]["updated"] == 0
     assert len(told["load_ids"]) == len(team.house.sql("select 1 from _dlt_loads")) - 1
+    assert_true(team.house)
+
+
+def test_a_run_that_has_moved_to_another_workers_agent_is_as_that_one_has_it(
+    empty: Emulator, found: Callable[[Emulator], Team]
+) -> None:
+    one, two = Agent(empty, "One"), Agent(empty, "Two")
+    waiting = one.add(2, "PENDING")
+    fill(one, 3)
+    fill(two, 3)
+    team = found(empty)
+    all_end_well([team.start([one.id])])
+    team.load([two.id])
+    for run in waiting:
+        one.finish(run)
+        empty.move_run(run, two.id)
+    # It is held with one of them read, and the other asked for by its ID.
+    with team.reading([one.id], 2, text="/extraction/runs/"):
+        for run in waiting:
+            two.edit(run)
+        team.load([two.id])
+        assert_true(team.house)
+    assert_true(team.house)
+
+
+def test_a_run_that_was_loaded_under_another_agent_meanwhile_leaves_nothing_in_its_tables(
+    empty: Emulator, found: Callable[[Emulator], Team]
+) -> None:
+    one, two = Agent(empty, "One"), Agent(empty, "Two")
+    fill(two, 4)
+    team = found(empty)
+    team.load([two.id])
+    fill(two, 1)
+    with team.reading([two.id], 1, text=two.id):
+        run = one.add(1, data={"fresh": [{"q": 1}], "n": 1})[0]
+        one.add(2, data={"n": 1})
+        team.load([one.id])
+        empty.edit_run(run, data={"n": 5})
+        empty.move_run(run, two.id)
+    assert_true(team.house)
+
+
+def test_a_run_that_another_worker_has_removed_stays_away(empty: Emulator, found: Callable[[Emulator], Team]) -> None:
+    one, last = Agent(empty, "One"), Agent(empty, "Last")
+    runs = fill(one, 6)
+    fill(last, 2)
+    team = found(empty)
+    team.load([one.id])
+    one.edit(runs[3])
+    with team.reading([one.id, last.id], 1, "--full-scan", text=last.id):
+        empty.delete_run(runs[3])
+        assert team.load([one.id], full_scan=True, deleted_runs="remove") == {"deleted": 1}
+    assert_true(team.house)
+
+
+def test_a_name_that_another_worker_has_brought_up_to_date_stays(
+    empty: Emulator, found: Callable[[Emulator], Team]
+) -> None:
+    one, last = Agent(empty, "One"), Agent(empty, "Last")
+    fill(one, 3)
+    team = found(empty)
+    team.load([one.id])
+    fill(last, 1)
+    with team.reading([one.id, last.id], 1, "--rewrite", text=last.id):
+        empty.rename_agent(one.id, "Anew")
+        team.load([one.id])
+    assert_true(team.house)
+    team.load([one.id], full_scan=True)
+    assert_true(team.house)
+
+
+def test_a_run_that_could_not_be_found_and_was_loaded_meanwhile_is_not_removed(
+    empty: Emulator, found: Callable[[Emulator], Team]
+) -> None:
+    one, two, hidden = (Agent(empty, name) for name in ("One", "Two", "Hidden"))
+    runs = fill(one, 5)
+    fill(two, 3)
+    team = found(empty)
+    team.load([one.id, two.id])
+    empty.hide_agent(hidden.id, 404)
+    for run in runs[1:3]:
+        empty.move_run(run, hidden.id)
+    fill(one, 1)
+    settings = {"SOURCES__LLAMA_EXTRACT__DELETED_RUNS": "remove"}
+    with team.reading([one.id], 2, "--full-scan", text="/extraction/runs/", **settings):
+        for run in runs[1:3]:
+            empty.move_run(run, two.id)
+        team.load([two.id], full_scan=True)
     assert_true(team.house)
 
 

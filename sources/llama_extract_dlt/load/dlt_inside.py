@@ -17,6 +17,7 @@ from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime.collector_base import Collector
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.storages.exceptions import CurrentLoadPackageStateNotAvailable
+from dlt.common.versioned_state import decompress_state
 from dlt.extract import DltResource
 from dlt.extract.items_transform import MapItem
 
@@ -65,6 +66,13 @@ def refreshed_tables() -> tuple[list[str], list[str]]:
 def resource_state(pipeline: dlt.Pipeline, source: str, resource: str) -> dict[str, Any]:
     """Return what the pipeline knows of a resource; empty if it was never loaded."""
     state: Any = pipeline.state
+    found: dict[str, Any] = state.get("sources", {}).get(source, {}).get("resources", {}).get(resource, {})
+    return found
+
+
+def state_of_load(text: str, source: str, resource: str) -> dict[str, Any]:
+    """Return what a load has left of a resource, from the text that dlt keeps a pipeline's state as."""
+    state: Any = decompress_state(text)
     found: dict[str, Any] = state.get("sources", {}).get(source, {}).get("resources", {}).get(resource, {})
     return found
 

@@ -55,6 +55,8 @@ class Extraction:
 
     Attributes:
         agents: the project's agents, as far as they were listed.
+        package_ids: the runs that the package writes or takes away.
+        package_agents: the agents that it has to do with.
         complete: whether all that was to be read has been given.
         loaded: the metrics when `note_loaded` was called last.
         closed: whether somebody ended it before that: an error, or a limit on the resource.
@@ -82,6 +84,8 @@ class Extraction:
         self._running_sync: RunningSync | None = None
         self._builder: TableBuilder | None = None
         self._load_id = ""
+        self.package_ids: set[str] = set()
+        self.package_agents: set[str] = set()
         self._appends = False
         self._tally = Tally()
         self._rows: Counter[str] = Counter()
@@ -111,6 +115,8 @@ class Extraction:
 
         Raises ConfigurationError if the dataset is one that dlt would empty.
         """
+        if self._load_id != current_load_id():
+            self.package_ids, self.package_agents = set(), set(self._loaded)
         self._load_id = current_load_id()
         if not claim_package(self._name):
             raise LlamaExtractError(
@@ -198,6 +204,8 @@ class Extraction:
                 yield map(self.finish, batch.tables)
                 batch.remember(state, self._load_id)
                 self._given += batch.counts
+                self.package_ids.update(batch.run_ids)
+                self.package_agents |= batch.agents
                 self.complete |= last
                 del batch
                 give_back_memory()
@@ -275,9 +283,12 @@ class Extraction:
             tables.insert(0, rejects)
         counts = Counter((run.agent_id, run.verdict) for run in batch.runs if run.id not in unfit)
         counts.update((gone.agent_id, "deleted") for gone in batch.gone)
-        names, renamed = self._renamed() if batch.last else ({}, [])
+        names, renamed = self._renamed() if batch.last else ({}, {})
+        renamed_ids = [run_id for ids in renamed.values() for run_id in ids]
+        agents = {run.agent_id for run in batch.runs} | {gone.agent_id for gone in batch.gone} | renamed.keys()
+        agents |= set(batch.moved.values())
         return Tables(
-            chain(tables, *renamed),
+            chain(tables, self._named_anew(renamed)),
             batch.states,
             {agent: list(names) for agent, names in self._builder.agent_tables.items()},
             sorted(self._builder.empty_tables),
@@ -286,16 +297,18 @@ class Extraction:
             batch.commit,
             batch.last,
             counts,
+            [*(run.id for run in batch.runs), *flagged, *(run_id for run_id, _ in removed), *renamed_ids],
+            agents,
         )
 
-    def _renamed(self) -> tuple[dict[str, str], list[Iterator[LoadTable]]]:
-        """Return the agents' names, and the runs that have a former name, with the new one.
+    def _renamed(self) -> tuple[dict[str, str], dict[str, list[str]]]:
+        """Return the agents' names, and the ids of the runs that have a former name, both by the agent's id.
 
         A run that this sync writes gets it anyhow; where there is one, the name is looked at again by the next sync.
         """
         assert self._builder is not None
         assert self._feed is not None
-        names, tables = {}, []
+        names, renamed = {}, {}
         for agent in self.agents.known:
             if self._is_parallel and agent.id not in self._loaded:
                 continue  # another worker's
@@ -307,8 +320,16 @@ class Extraction:
             rest = [run_id for run_id in former if run_id not in self._gone and run_id not in self._feed.emitted]
             if len(rest) == len(former):
                 names[agent.id] = agent.name
-            tables.append(self._builder.renamed(self._warehouse.rows(rest), agent.name))
-        return names, tables
+            if rest:
+                renamed[agent.id] = rest
+        return names, renamed
+
+    def _named_anew(self, renamed: Mapping[str, Sequence[str]]) -> Iterator[LoadTable]:
+        """Yield the runs that have a former name of their agent, with its name."""
+        assert self._builder is not None
+        names = {agent.id: agent.name for agent in self.agents.known}
+        for agent_id, run_ids in renamed.items():
+            yield from self._builder.renamed(self._warehouse.rows(run_ids), names[agent_id])
 
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────────
 

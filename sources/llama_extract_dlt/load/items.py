@@ -28,6 +28,10 @@ class Tables:
     last: bool
     counts: Counter[tuple[str, str]]
     """How many runs of an agent are `new`, `updated`, `deleted`."""
+    run_ids: list[str]
+    """The runs that the tables write or take away."""
+    agents: set[str]
+    """The agents that these runs belong to, or belonged to."""
 
     def remember(self, state: dict[str, Any], load_id: str) -> None:
         """Put into `state`, which is the resource's, what is in the warehouse with the tables."""
@@ -39,6 +43,11 @@ class Tables:
         if self.unfit:
             told = state.setdefault("unfit", {}) | self.unfit
             state["unfit"] = dict(list(told.items())[-settings.REMEMBERED_REJECTS :])
+        if self.agents:
+            # For workers that read meanwhile.
+            before = state.get("touched", {})
+            touched = sorted({*self.agents, *(before["agents"] if before.get("load_id") == load_id else ())})
+            state["touched"] = {"load_id": load_id, "agents": touched}
         agents: dict[str, Any] = state.setdefault("agents", {})
         if any(agents.get(agent_id) != left for agent_id, left in self.states.items()):
             # With which load the state came to the warehouse that it speaks of.

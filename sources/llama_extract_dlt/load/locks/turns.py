@@ -18,7 +18,7 @@ from dlt.extract import DltSource
 
 from ...errors import ConfigurationError
 from ...tables.contract import RUNS
-from ..dlt_inside import save_extracted_schema, stored_columns
+from ..dlt_inside import save_extracted_schema, state_of_load, stored_columns
 from ..running_sync import RunningSync
 from ..warehouse.stored_schema import complete, take_over_stored
 from .dataset import keeps_out_everybody
@@ -111,11 +111,16 @@ class Turns:
         if made := extraction.adopt(self._types_there(), self._own_tables):
             return f"another worker has made {made} otherwise"
         others = sorted(self._loads_ended() - self._ended)
-        if self._any(RUNS, others, "extraction_agent_id", list(extraction.metrics()["agents"])):
-            return "another worker has loaded runs of the same agents"
+        if others and extraction.package_ids & self._column("id", RUNS, others):
+            return "another worker has loaded the same runs"
         states = self._pipeline.schemas[self._schema_name].state_table_name
-        if self._any(states, others, "pipeline_name", [self._pipeline.pipeline_name]):
+        if self._pipeline.pipeline_name in self._column("pipeline_name", states, others):
             return f"another worker's pipeline is called {self._pipeline.pipeline_name}, too"
+        touched = self._column("extraction_agent_id", RUNS, others)
+        for text in self._column("state", states, others):
+            touched.update(state_of_load(text, self._schema_name, RUNS).get("touched", {}).get("agents", ()))
+        if touched & (extraction.package_agents | extraction.metrics()["agents"].keys()):
+            return "another worker has loaded runs of the same agents"
         return ""
 
     def _types_there(self) -> dict[str, dict[str, Any]]:
@@ -144,14 +149,13 @@ class Turns:
     def _loads_ended(self) -> set[str]:
         return self._first_column(dlt.Schema(self._schema_name).loads_table_name, "load_id", "status = 0", ())
 
-    def _any(self, table: str, loads: Sequence[str], column: str, values: Collection[str]) -> bool:
-        """Return whether the table has a row of one of these loads with one of these values in the column."""
+    def _column(self, column: str, table: str, loads: Sequence[str]) -> set[str]:
+        """Return the values that the rows of these loads have in a column."""
+        found: set[str] = set()
         for start in range(0, len(loads), _IDS_PER_QUERY):
             some = loads[start : start + _IDS_PER_QUERY]
-            condition = f"_dlt_load_id IN ({_marks(some)}) AND {column} IN ({_marks(values)})"
-            if values and self._first_column(table, column, condition, (*some, *values)):
-                return True
-        return False
+            found |= self._first_column(table, column, f"_dlt_load_id IN ({_marks(some)})", some)
+        return found
 
     def _first_column(self, table: str, column: str, condition: str, values: Iterable[str]) -> set[str]:
         with self._pipeline.sql_client() as client:
