@@ -1,10 +1,14 @@
 """What a process takes: seconds, processor time, memory."""
 
 import json
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any, NamedTuple
+
+from llama_cloud_emulator import Emulator
 
 # Linux counts the memory of whoever starts a process as its own, so somebody small does.
 _STARTER = """
@@ -13,6 +17,17 @@ process = subprocess.Popen(sys.argv[1:])
 _, status, usage = os.wait4(process.pid, 0)
 print(json.dumps([os.waitstatus_to_exitcode(status), usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]))
 """
+
+
+def environment_of(cloud: Emulator, data: Path, **more: str) -> dict[str, str]:
+    """The environment of a command that loads from the emulator, with dlt's folder at `data`."""
+    return os.environ | {
+        "LLAMA_CLOUD_API_KEY": cloud.api_key,
+        "LLAMA_CLOUD_BASE_URL": cloud.base_url,
+        "DLT_DATA_DIR": str(data),
+        "RUNTIME__DLTHUB_TELEMETRY": "false",
+        **more,
+    }
 
 
 class Measured(NamedTuple):

@@ -9,7 +9,6 @@ take at a rate limit of 20 and of 1,000 a minute: the loads themselves run witho
 
 import argparse
 import json
-import os
 import sys
 import tempfile
 import time
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 import duckdb
 
 from benchmarks.__main__ import machine
-from benchmarks.measure import measure
+from benchmarks.measure import environment_of, measure
 from llama_cloud_emulator import Emulator
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -95,14 +94,8 @@ def add(cloud: Emulator, agent: str, number: int) -> None:
 
 def load(cloud: Emulator, folder: Path, name: str, *options: str) -> Night:
     """The command's load, as a process of its own."""
-    environment = os.environ | {
-        "LLAMA_CLOUD_API_KEY": cloud.api_key,
-        "LLAMA_CLOUD_BASE_URL": cloud.base_url,
-        "DLT_DATA_DIR": str(folder / "dlt"),
-        "RUNTIME__DLTHUB_TELEMETRY": "false",
-    }
     command = [sys.executable, str(ROOT / "pipelines" / "runs.py"), "--json", "-q", *options]
-    found = measure(command, cwd=folder, env=environment)
+    found = measure(command, cwd=folder, env=environment_of(cloud, folder / "dlt"))
     if found.code:
         raise SystemExit(f"{name}: the load ended with {found.code}")
     told: dict[str, Any] = json.loads(found.said)

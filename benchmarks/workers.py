@@ -9,7 +9,6 @@ the slowest. The server is the one that the tests start, on loopback.
 
 import argparse
 import asyncio
-import os
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import psycopg2
 
 from benchmarks.__main__ import machine
 from benchmarks.destinations import start_postgres
+from benchmarks.measure import environment_of
 from benchmarks.scale import SCHEMA, add
 from llama_cloud_emulator import Emulator
 
@@ -69,13 +69,7 @@ def main() -> None:
 def load(cloud: Emulator, url: str, shares: list[list[str]], concurrency: int | None) -> float:
     """The seconds that the workers take with their shares of the agents."""
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:
-        environment = os.environ | {
-            "LLAMA_CLOUD_API_KEY": cloud.api_key,
-            "LLAMA_CLOUD_BASE_URL": cloud.base_url,
-            "DLT_DATA_DIR": folder,
-            "RUNTIME__DLTHUB_TELEMETRY": "false",
-            "DESTINATION__POSTGRES__CREDENTIALS": url,
-        }
+        environment = environment_of(cloud, Path(folder), DESTINATION__POSTGRES__CREDENTIALS=url)
         if concurrency:
             environment["SOURCES__LLAMA_EXTRACT__MAX_CONCURRENCY"] = str(concurrency)
         command = [sys.executable, str(ROOT / "pipelines" / "runs.py"), "-q", "--destination", "postgres"]

@@ -94,9 +94,7 @@ def sync(
         settings = config.read(arguments)
         if settings["chunk_size"] is None:
             arguments["chunk_size"] = CHUNK_SIZE
-        name = "llama_extract"
-        if settings["parallel"]:
-            name = session.worker_name(name, settings["agents"])
+        name = session.pipeline_name("llama_extract", settings)
         pipeline = _pipeline(name, warehouse, dataset, stack)
         on_progress = _progress_log(settings["requests_per_minute"])
         report = session.sync(pipeline, refresh=refresh, on_progress=on_progress, **arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -150,9 +150,10 @@ def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any
     return list(extraction.plan(known.get("agents", {})))
 
 
-def worker_name(name: str, agents: Sequence[str] | None) -> str:
-    """Return what the pipeline of a worker is called that loads only these agents beside others (`parallel`)."""
-    if not agents:
+def pipeline_name(name: str, settings: Mapping[str, Any]) -> str:
+    """Return what a pipeline with these settings is called: `name`, and by its agents that of one worker of several."""
+    agents = settings["agents"]
+    if not settings["parallel"] or not agents:
         return name
     return f"{name}_{hashlib.sha256(json.dumps(sorted(set(agents))).encode()).hexdigest()[:12]}"
 

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,6 +88,20 @@ class Held:
         self._left = number
         self._only = only
         cloud.on_request = self._hold
+
+    @contextmanager
+    def back(self, start: Callable[[], subprocess.Popen[str]]) -> Iterator[subprocess.Popen[str]]:
+        """A process that has come so far, and gets no answer as long as this lasts."""
+        process = start()
+        try:
+            assert self.reached.wait(timeout=60)
+            yield process
+        except BaseException:
+            process.kill()
+            process.communicate()
+            raise
+        finally:
+            self.release.set()
 
     def _hold(self, _: str, path: str, query: dict[str, list[str]]) -> Awaitable[object] | None:
         if self._text and self._text not in f"{path}?{query}":

@@ -99,17 +99,8 @@ def machine(cloud: Emulator, tmp_path: Path, place: Place) -> Command:
 @contextmanager
 def at_work(start: Callable[[], subprocess.Popen[str]], cloud: Emulator) -> Iterator[subprocess.Popen[str]]:
     """A process that loads: the service does not answer it as long as this lasts."""
-    held = Held(cloud, 4)
-    process = start()
-    try:
-        assert held.reached.wait(timeout=60)
+    with Held(cloud, 4).back(start) as process:
         yield process
-    except BaseException:
-        process.kill()
-        process.communicate()
-        raise
-    finally:
-        held.release.set()
 
 
 def account(cloud: Emulator) -> dict[str, Any]:

@@ -99,16 +99,8 @@ class Team:
     def reading(self, agents: list[str], request: int, *options: str, text: str = "", **more: str) -> Iterator[None]:
         """A worker that waits for the answer to a request meanwhile; afterwards it goes on and ends well."""
         held = Held(self.cloud, request, text, only=True)
-        process = self.start(agents, *options, **more)
-        try:
-            assert held.reached.wait(timeout=60)
+        with held.back(lambda: self.start(agents, *options, **more)) as process:
             yield
-        except BaseException:
-            process.kill()
-            process.communicate()
-            raise
-        finally:
-            held.release.set()
         all_end_well([process])
         self.house.forget()
 

@@ -67,17 +67,8 @@ class Machine(Command):
     @contextmanager
     def loading(self) -> Iterator[subprocess.Popen[str]]:
         """A load under way: the service does not answer as long as this lasts."""
-        held = Held(self.cloud, 4)
-        process = self.start()
-        try:
-            assert held.reached.wait(timeout=60)
+        with Held(self.cloud, 4).back(self.start) as process:
             yield process
-        except BaseException:
-            process.kill()
-            process.communicate()
-            raise
-        finally:
-            held.release.set()
 
 
 # ── two at once ───────────────────────────────────────────────────────────────────────────────────────────────────

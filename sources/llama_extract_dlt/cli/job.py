@@ -23,7 +23,7 @@ from ..errors import ConfigurationError
 from ..load.dlt_inside import duckdb_file, name_duckdb_file
 from ..load.locks.files import FileLock
 from ..load.locks.waiting import held
-from ..session import plan_sync, sync, worker_name
+from ..session import pipeline_name, plan_sync, sync
 from ..settings import CHUNK_SIZE, RATE_WINDOW
 from ..source import llama_extract
 from . import console, demo
@@ -43,8 +43,7 @@ def run(options: argparse.Namespace) -> int:
         if options.demo:
             arguments |= stack.enter_context(demo.service())
         settings, source = config.read(arguments), llama_extract(**arguments)
-        if settings["parallel"]:
-            name = worker_name(name, settings["agents"])
+        name = pipeline_name(name, settings)
         if not options.destination.strip():
             raise ConfigurationError("--destination is empty: leave it out for duckdb, or name one of dlt's")
         check_dataset(options.dataset, source)

@@ -65,14 +65,15 @@ def refreshed_tables() -> tuple[list[str], list[str]]:
 
 def resource_state(pipeline: dlt.Pipeline, source: str, resource: str) -> dict[str, Any]:
     """Return what the pipeline knows of a resource; empty if it was never loaded."""
-    state: Any = pipeline.state
-    found: dict[str, Any] = state.get("sources", {}).get(source, {}).get("resources", {}).get(resource, {})
-    return found
+    return _of_resource(pipeline.state, source, resource)
 
 
 def state_of_load(text: str, source: str, resource: str) -> dict[str, Any]:
     """Return what a load has left of a resource, from the text that dlt keeps a pipeline's state as."""
-    state: Any = decompress_state(text)
+    return _of_resource(decompress_state(text), source, resource)
+
+
+def _of_resource(state: Any, source: str, resource: str) -> dict[str, Any]:
     found: dict[str, Any] = state.get("sources", {}).get(source, {}).get("resources", {}).get(resource, {})
     return found
 

@@ -7,7 +7,7 @@ reads again, with the others kept out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
@@ -20,6 +20,7 @@ from ...errors import ConfigurationError
 from ...tables.contract import RUNS
 from ..dlt_inside import save_extracted_schema, state_of_load, stored_columns
 from ..running_sync import RunningSync
+from ..warehouse.sql import marks, portions
 from ..warehouse.stored_schema import complete, take_over_stored
 from .dataset import keeps_out_everybody
 
@@ -27,8 +28,6 @@ _logger = logging.getLogger(__name__)
 
 LONGEST_WAIT = 3600.0
 """Seconds that a worker waits for its turn, where `wait_for_lock` says nothing else."""
-
-_IDS_PER_QUERY = 500
 
 
 class Turns:
@@ -76,7 +75,7 @@ class Turns:
             self._pipeline.normalize()  # which throws the empty package away
             return None
         stack.enter_context(self._keep_out())
-        if reason := self._outdated():
+        if reason := self._outdated(self._take_over()):
             _logger.info("%s: what was read is read again", reason)
             self._running.extractions[-1].close()
             self._start_over()
@@ -84,7 +83,7 @@ class Turns:
             self._source.schema = self._schema_given.clone()  # the other one has the columns of the package
             self._pipeline.extract(self._source, **arguments)
             tables = self._extracted_tables()
-        self._take_over()
+            self._take_over()
         self._pipeline.normalize()
         info = self._pipeline.load()
         self._ended.update(info.loads_ids)
@@ -105,66 +104,61 @@ class Turns:
 
     # ── what others have done ─────────────────────────────────────────────────────────────────────────────────────
 
-    def _outdated(self) -> str:
-        """Return what others have done that makes the extracted package unfit; empty if nothing."""
-        extraction = self._running.extractions[-1]
-        if made := extraction.adopt(self._types_there(), self._own_tables):
-            return f"another worker has made {made} otherwise"
-        others = sorted(self._loads_ended() - self._ended)
-        if others and extraction.package_ids & self._column("id", RUNS, others):
-            return "another worker has loaded the same runs"
-        states = self._pipeline.schemas[self._schema_name].state_table_name
-        if self._pipeline.pipeline_name in self._column("pipeline_name", states, others):
-            return f"another worker's pipeline is called {self._pipeline.pipeline_name}, too"
-        touched = self._column("extraction_agent_id", RUNS, others)
-        for text in self._column("state", states, others):
-            touched.update(state_of_load(text, self._schema_name, RUNS).get("touched", {}).get("agents", ()))
-        if touched & (extraction.package_agents | extraction.metrics()["agents"].keys()):
-            return "another worker has loaded runs of the same agents"
-        return ""
+    def _take_over(self) -> dict[str, dict[str, Any]]:
+        """Take over into the package's schema what others have made: the newest schema in the dataset has it all.
 
-    def _types_there(self) -> dict[str, dict[str, Any]]:
-        """Return the types of the columns that are in the dataset, by their tables."""
+        Returns the types of the columns that are in the dataset, by their tables.
+        """
         schema = self._pipeline.schemas[self._schema_name]
         client: Any = self._pipeline.destination_client(self._schema_name)
-        with client:
-            names = schema.data_table_names(include_incomplete=True)
-            return {
-                table: {name: column.get("data_type") for name, column in columns.items()}
-                for table, columns in stored_columns(client, schema, names)
-                if columns
-            }
-
-    def _take_over(self) -> None:
-        """Take over into the package's schema what others have made: the newest schema in the dataset has it all."""
-        schema = self._pipeline.schemas[self._schema_name]
-        client: Any = self._pipeline.destination_client(self._schema_name)
+        types: dict[str, dict[str, Any]] = {}
         with client:
             take_over_stored(client, schema, ())
             for table, columns in stored_columns(client, schema, schema.data_table_names(include_incomplete=True)):
                 if columns:
                     complete(schema, table, columns)
+                    types[table] = {name: column.get("data_type") for name, column in columns.items()}
         save_extracted_schema(self._pipeline, schema)
+        return types
+
+    def _outdated(self, types: Mapping[str, Mapping[str, Any]]) -> str:
+        """Return what others have done that makes the extracted package unfit; empty if nothing.
+
+        `types` are those of the columns in the dataset.
+        """
+        extraction = self._running.extractions[-1]
+        if made := extraction.adopt(types, self._own_tables):
+            return f"another worker has made {made} otherwise"
+        others = sorted(self._loads_ended() - self._ended)
+        written = self._rows("id, extraction_agent_id", RUNS, others)
+        if not extraction.package_ids.isdisjoint(run_id for run_id, _ in written):
+            return "another worker has loaded the same runs"
+        touched = {agent_id for _, agent_id in written}
+        states = self._pipeline.schemas[self._schema_name].state_table_name
+        for pipeline_name, text in self._rows("pipeline_name, state", states, others):
+            if pipeline_name == self._pipeline.pipeline_name:
+                return f"another worker's pipeline is called {pipeline_name}, too"
+            touched.update(state_of_load(text, self._schema_name, RUNS).get("touched", {}).get("agents", ()))
+        if touched & (extraction.package_agents | extraction.metrics()["agents"].keys()):
+            return "another worker has loaded runs of the same agents"
+        return ""
 
     def _loads_ended(self) -> set[str]:
-        return self._first_column(dlt.Schema(self._schema_name).loads_table_name, "load_id", "status = 0", ())
+        loads = dlt.Schema(self._schema_name).loads_table_name
+        return {load_id for (load_id,) in self._select("load_id", loads, "status = 0", ())}
 
-    def _column(self, column: str, table: str, loads: Sequence[str]) -> set[str]:
-        """Return the values that the rows of these loads have in a column."""
-        found: set[str] = set()
-        for start in range(0, len(loads), _IDS_PER_QUERY):
-            some = loads[start : start + _IDS_PER_QUERY]
-            found |= self._first_column(table, column, f"_dlt_load_id IN ({_marks(some)})", some)
-        return found
+    def _rows(self, columns: str, table: str, loads: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Return the rows of these loads."""
+        return [
+            row
+            for some in portions(loads)
+            for row in self._select(columns, table, f"_dlt_load_id IN ({marks(some)})", some)
+        ]
 
-    def _first_column(self, table: str, column: str, condition: str, values: Iterable[str]) -> set[str]:
+    def _select(self, columns: str, table: str, condition: str, values: Iterable[str]) -> Sequence[Any]:
         with self._pipeline.sql_client() as client:
-            query = f"SELECT {column} FROM {client.make_qualified_table_name(table)} WHERE {condition}"  # noqa: S608
+            query = f"SELECT {columns} FROM {client.make_qualified_table_name(table)} WHERE {condition}"  # noqa: S608
             try:
-                return {row[0] for row in client.execute_sql(query, *values) or ()}
+                return client.execute_sql(query, *values) or ()
             except DatabaseUndefinedRelation:
-                return set()
-
-
-def _marks(values: Collection[str]) -> str:
-    return ", ".join(["%s"] * len(values))
+                return ()

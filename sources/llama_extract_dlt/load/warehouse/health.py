@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from ...service.records import IN_FLIGHT
 from ...tables.contract import REJECTED, RUNS
 from ..destinations.lakes import open_lake
+from .sql import marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,9 @@ def ask_health(pipeline: dlt.Pipeline, agents: Sequence[str] | None = None) -> H
     asked = [] if agents is None else list(agents)
     try:
         with _asking(pipeline) as (ask, table, name):
-            of_agents = "1 = 1" if agents is None else f"{name('extraction_agent_id')} IN ({_marks(asked)})"
+            of_agents = "1 = 1" if agents is None else f"{name('extraction_agent_id')} IN ({marks(asked)})"
             runs, created = f"FROM {table(RUNS)} WHERE {of_agents}", name("created_at")
-            flying = f"{name('status')} IN ({_marks(IN_FLIGHT)}) AND {name('_deleted_at')} IS NULL"
+            flying = f"{name('status')} IN ({marks(IN_FLIGHT)}) AND {name('_deleted_at')} IS NULL"
             (moments,) = ask(f"SELECT MAX({name('updated_at')}), MAX({created}) {runs}", *asked)
             ((in_flight, oldest),) = ask(
                 f"SELECT COUNT(*), MIN({created}) {runs} AND {flying}",
@@ -104,10 +105,6 @@ def _asking(pipeline: dlt.Pipeline) -> Iterator[tuple[_Ask, _Name, _Name]]:
 
 def _quoted(name: str) -> str:
     return f'"{name}"'
-
-
-def _marks(values: Collection[str]) -> str:
-    return ", ".join(["%s"] * len(values))
 
 
 def _moment(value: datetime | None) -> datetime | None:

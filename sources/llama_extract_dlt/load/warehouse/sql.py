@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -172,8 +172,8 @@ class SqlWarehouse:
             loads = f"LEFT JOIN {self._loads} l ON l.{self._column('load_id')} = {load}"
             source = f"{self._name(RUNS)} r {loads} WHERE {status} IS NULL OR {status} <> 0"
             self.suspects.update(self._ids(key, source))
-            for some in _portions(self._loads_ended_out_of_order()):
-                query = f"SELECT {key} FROM {self._name(RUNS)} r WHERE {load} IN ({_marks(some)})"  # noqa: S608
+            for some in portions(self._loads_ended_out_of_order()):
+                query = f"SELECT {key} FROM {self._name(RUNS)} r WHERE {load} IN ({marks(some)})"  # noqa: S608
                 self.suspects.update(row[0] for row in self._each(query, some))
 
     def _loads_ended_out_of_order(self) -> list[str]:
@@ -234,8 +234,8 @@ class SqlWarehouse:
 
     def runs(self, ids: Sequence[str]) -> RunIndex:
         """Return those of these runs that are there."""
-        portions = (portion for some in _portions(ids) for portion in self._known("id", some))
-        return RunIndex(portions, self.suspects)
+        known = (portion for some in portions(ids) for portion in self._known("id", some))
+        return RunIndex(known, self.suspects)
 
     def agents_of(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the agents that these runs belonged to when they were loaded, by the run's id."""
@@ -243,7 +243,7 @@ class SqlWarehouse:
             return {}
         key, agent = self._column("id"), self._column("extraction_agent_id")
         query = f"SELECT {key}, {agent} FROM {self._name(RUNS)} WHERE {key} IN "  # noqa: S608
-        return {row[0]: row[1] or "" for some in _portions(ids) for row in self._each(f"{query}({_marks(some)})", some)}
+        return {row[0]: row[1] or "" for some in portions(ids) for row in self._each(f"{query}({marks(some)})", some)}
 
     def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
         """Return the agents that have runs here, with their projects; runs found deleted count if asked for."""
@@ -288,8 +288,8 @@ class SqlWarehouse:
         described = self._schema.tables[RUNS]["columns"].items()
         columns = {name: column for name, column in described if name in self._runs_columns}
         wanted = ", ".join(map(self._quote, columns))
-        for some in _portions(ids):
-            query = f"SELECT {wanted} FROM {self._name(RUNS)} WHERE {self._column('id')} IN ({_marks(some)})"  # noqa: S608
+        for some in portions(ids):
+            query = f"SELECT {wanted} FROM {self._name(RUNS)} WHERE {self._column('id')} IN ({marks(some)})"  # noqa: S608
             for rows in list(self._fetch(query, some)):  # dlt may ask for something else before it takes the next
                 yield row_tuples_to_arrow(rows, self._client.capabilities, columns, "UTC")
 
@@ -304,7 +304,7 @@ class SqlWarehouse:
             digest, loads = "NULL", ""
         query = (
             f"SELECT r.{key}, {digest}, CASE WHEN {self._alive()} THEN 0 ELSE 1 END "  # noqa: S608
-            f"FROM {self._name(RUNS)} r {loads}WHERE r.{self._column(column)} IN ({_marks(values)})"
+            f"FROM {self._name(RUNS)} r {loads}WHERE r.{self._column(column)} IN ({marks(values)})"
         )
         for rows in self._fetch(query, values):
             yield [(row[0], row[1], bool(row[2])) for row in rows]
@@ -334,10 +334,12 @@ class SqlWarehouse:
                 yield rows
 
 
-def _marks(values: Sequence[str]) -> str:
+def marks(values: Collection[object]) -> str:
+    """Return the marks that stand for so many parameters in a query."""
     return ", ".join(["%s"] * len(values))
 
 
-def _portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def portions(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the ids, as many at a time as one query takes."""
     for start in range(0, len(ids), _IDS_PER_QUERY):
         yield ids[start : start + _IDS_PER_QUERY]
