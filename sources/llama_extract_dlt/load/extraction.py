@@ -55,7 +55,7 @@ class Extraction:
 
     Attributes:
         agents: the project's agents, as far as they were listed.
-        package_ids: the runs that the package writes or takes away.
+        package_ids: the runs that the package of one worker of several writes or takes away.
         package_agents: the agents that it has to do with.
         complete: whether all that was to be read has been given.
         loaded: the metrics when `note_loaded` was called last.
@@ -203,9 +203,10 @@ class Extraction:
                 commit, last = batch.commit, batch.last
                 yield map(self.finish, batch.tables)
                 batch.remember(state, self._load_id)
-                self._given += batch.counts
-                self.package_ids.update(batch.run_ids)
-                self.package_agents |= batch.agents
+                if self._is_parallel:
+                    self._given += batch.counts
+                    self.package_ids.update(batch.run_ids)
+                    self.package_agents |= batch.agents
                 self.complete |= last
                 del batch
                 give_back_memory()
