@@ -119,9 +119,10 @@ def test_a_load_that_waits_for_the_database_ends_when_it_is_told_to(
     assert_whole(PostgresWarehouse(cloud, url))
 
 
-def test_workers_end_with_the_load(cloud: Emulator, command: Command) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_the_load(cloud: Emulator, command: Command, sent: signal.Signals) -> None:
     process = command.start("-q", NORMALIZE__WORKERS="2")
-    proc = Path("/proc")
+    proc, stopped = Path("/proc"), []
     ours = (proc / str(process.pid) / "cmdline").read_bytes
 
     def has_worker() -> bool:
@@ -130,12 +131,17 @@ def test_workers_end_with_the_load(cloud: Emulator, command: Command) -> None:
             with suppress(FileNotFoundError, ProcessLookupError):
                 if (proc / child / "cmdline").read_bytes() == ours():  # it is forked, and no program of its own
                     os.kill(int(child), signal.SIGSTOP)
+                    stopped.append(int(child))
                     return True
         return False
 
     wait_until(lambda: len(cloud.requests) > 4 and has_worker(), process)
-    process.send_signal(signal.SIGTERM)
-    assert outcome(process) == ENDED  # it has the outputs of the load open, and would keep who reads them waiting
+    process.send_signal(sent)
+    process.wait(timeout=60)
+    with suppress(ProcessLookupError):
+        os.kill(stopped[0], signal.SIGCONT)
+    # A worker has the outputs of the load open, and would keep who reads them waiting.
+    assert outcome(process) == (ENDED if sent == signal.SIGTERM else (-sent, "", ""))
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import NoReturn
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
@@ -34,15 +35,21 @@ def hear() -> None:
 
     threading.Thread(target=listen, name="llama-extract signals", daemon=True).start()
     if hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_hear_nothing)
+        # Nothing is ever written: whoever reads hears when all that could write have ended.
+        os.register_at_fork(after_in_child=partial(_be_a_worker, list(os.pipe())))
 
 
-def _hear_nothing() -> None:
-    """A worker that dlt forks ends as any process does: without a word, and not the load with it."""
+def _be_a_worker(pipe: list[int]) -> None:
+    """A worker that dlt forks ends as any process does: without a word, and not the load with it, but with the load."""
     signal.set_wakeup_fd(-1)
     for number in STOPPING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)
+    if pipe:  # not yet used up, by the worker that has forked this one
+        reading, writing = pipe
+        pipe.clear()
+        os.close(writing)
+        threading.Thread(target=lambda: os._exit(len(os.read(reading, 1))), daemon=True).start()
 
 
 def end(number: int) -> NoReturn:
@@ -54,7 +61,8 @@ def end(number: int) -> NoReturn:
         with suppress(OSError):
             os.write(2, start + said + b": run again to finish, nothing will be in the warehouse twice\n")
         if (multiprocessing := sys.modules.get("multiprocessing")) is not None:
-            for worker in multiprocessing.active_children():  # each would wait for more to do, for ever
+            # Each would wait for more to do, for ever; one that has just been forked is not among them, and sees to it.
+            for worker in multiprocessing.active_children():
                 worker.kill()
     finally:
         os._exit(128 + number)

@@ -123,10 +123,15 @@ class TableBuilder:
         return Built(sorted(made, key=lambda table: table.name == RUNS), unfit)
 
     def flagged(self, rows: Iterable[pa.Table], load_id: str, now: datetime) -> Iterator[LoadTable]:
-        """`extraction_runs` for runs that are gone at the service: their `rows` as they are, with `_deleted_at`."""
+        """`extraction_runs` for runs that are gone at the service: their `rows` as they are, with `_deleted_at`.
+
+        Rows that have it keep it.
+        """
         for data in rows:
             if "_deleted_at" in data.column_names:
                 data = data.filter(pc.is_null(data["_deleted_at"]))
+            if not len(data):
+                continue
             agents = data["extraction_agent_id"].to_pylist()
             names = pa.chunked_array([[self._memory.agent_name(agent) for agent in agents]], pa.string())
             if "agent_name" in data.column_names:

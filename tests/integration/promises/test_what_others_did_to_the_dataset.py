@@ -146,3 +146,20 @@ def test_a_pipeline_refuses_the_staging_dataset_of_another(letters: Agent, house
     letters.edit(house.cloud.runs()[0]["id"])
     house.load()
     assert_true(house)
+
+
+# ── what another pipeline found deleted ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_two_pipelines_that_knew_a_run_find_it_deleted_once(letters: Agent, house: Warehouse) -> None:
+    flagged = "select * from extraction_runs where _deleted_at is not null"
+    letters.add(status="PENDING")
+    run(house)
+    run(house, "another")
+    letters.delete(0)
+    run(house)
+    before = query(house, flagged)
+    letters.add()
+    run(house, "another")
+    assert_true(house)
+    assert query(house, flagged) == before != []
