@@ -16,7 +16,7 @@ from dlt.extract import DltSource
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
 from .load.destinations.layout import prepare_destination
-from .load.dlt_inside import duckdb_file, load_few_tables_at_once, resource_state
+from .load.dlt_inside import duckdb_file, load_few_tables_at_once, one_configuration, resource_state
 from .load.locks.dataset import alone
 from .load.locks.turns import LONGEST_WAIT, Turns
 from .load.report import AgentReport, Progress, Report
@@ -88,6 +88,7 @@ def synced(
     keep_out = partial(alone, pipeline, wait, waiting(on_progress))
     start_over = partial(_start_over, pipeline, source.schema.name)
     with ExitStack() as stack:
+        stack.enter_context(one_configuration(pipeline))
         _check_names(pipeline)
         prepare_destination(pipeline)
         lock = None if company.parallel else stack.enter_context(keep_out())

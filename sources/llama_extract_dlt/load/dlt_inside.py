@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import dlt
 import pyarrow.parquet as pq
@@ -78,9 +80,35 @@ def _of_resource(state: Any, source: str, resource: str) -> dict[str, Any]:
     return found
 
 
+_CONFIGURATIONS: WeakKeyDictionary[dlt.Pipeline, Any] = WeakKeyDictionary()
+
+
+@contextmanager
+def one_configuration(pipeline: dlt.Pipeline) -> Iterator[None]:
+    """Let `configuration_of` work out the configuration once: that takes dlt as long as a query."""
+    if pipeline in _CONFIGURATIONS:
+        yield
+        return
+    _CONFIGURATIONS[pipeline] = None
+    try:
+        yield
+    finally:
+        del _CONFIGURATIONS[pipeline]
+
+
+def configuration_of(pipeline: dlt.Pipeline) -> Any:
+    """Return the configuration of the pipeline's destination, credentials and all."""
+    if (known := _CONFIGURATIONS.get(pipeline)) is not None:
+        return known
+    config = pipeline.destination_client().config
+    if pipeline in _CONFIGURATIONS:
+        _CONFIGURATIONS[pipeline] = config
+    return config
+
+
 def check_dataset(pipeline: dlt.Pipeline) -> None:
     """Refuse a dataset whose name is that of another one's staging dataset: dlt would empty its tables."""
-    config: Any = pipeline.destination_client().config
+    config = configuration_of(pipeline)
     layout: str = getattr(config, "staging_dataset_name_layout", "")
     name: str = getattr(config, "dataset_name", None) or pipeline.dataset_name or ""
     before, mark, after = layout.partition("%s")
@@ -112,14 +140,13 @@ def duckdb_file(pipeline: dlt.Pipeline) -> Path | None:
     """Return the DuckDB file that a pipeline loads into; None if it loads into something else, or into memory."""
     if not pipeline.destination.destination_type.endswith(".duckdb"):
         return None
-    config: Any = pipeline.destination_client().config
-    database = getattr(config.credentials, "database", None)
+    database = getattr(configuration_of(pipeline).credentials, "database", None)
     return Path(database) if isinstance(database, str) and database not in (":memory:", ":external:") else None
 
 
 def database_file(pipeline: dlt.Pipeline) -> Path | None:
     """Return the file that one process at a time writes: DuckDB's, SQLite's, or a DuckLake's catalog; None if none."""
-    config: Any = pipeline.destination_client().config
+    config = configuration_of(pipeline)
     name = ""
     if config.destination_type == "ducklake" and config.credentials.catalog.drivername in ("sqlite", "duckdb"):
         name = config.credentials.catalog.database

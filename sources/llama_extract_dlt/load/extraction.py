@@ -31,6 +31,7 @@ from .dlt_inside import (
     check_row_ids,
     claim_package,
     current_load_id,
+    one_configuration,
     refreshed_tables,
     running_pipeline,
 )
@@ -156,12 +157,13 @@ class Extraction:
         """Ask the pipeline's warehouse, where nobody else loads; forget what `state` has of one that is another."""
         self._running_sync = RUNNING_SYNCS.get(pipeline)
         self._appends = self._running_sync is not None and not self._is_parallel
-        if self._load_id and not self._is_parallel:  # without a load, somebody looks at the resources by themselves
-            keep_alone(pipeline, self.company.wait_for_lock)
-        prepare_destination(pipeline)
+        with one_configuration(pipeline):
+            if self._load_id and not self._is_parallel:  # without a load, somebody looks at the resources by themselves
+                keep_alone(pipeline, self.company.wait_for_lock)
+            prepare_destination(pipeline)
+            check_dataset(pipeline)
         names = [schema.name] if schema.name in pipeline.schemas else []
         client = pipeline.destination_client(*names)
-        check_dataset(pipeline)
         check_row_ids()
         dropped, emptied = refreshed_tables()
         self._layout, asked = layout_of(pipeline, client, self._selection.table_format, dropped)

@@ -16,6 +16,8 @@ import dlt
 import duckdb
 from dlt.destinations.exceptions import DestinationConnectionError
 
+from ..dlt_inside import configuration_of
+
 _opened_lakes: Counter[str] = Counter()
 """How many loads each DuckDB in memory is kept for by `open_ducklake_once`."""
 _opening_lakes = threading.RLock()
@@ -31,7 +33,7 @@ def open_ducklake_once(pipeline: dlt.Pipeline) -> Iterator[None]:
     the lake is detached, and free for other processes. Other destinations are left alone, and so are lakes whose
     configuration has statements for each new DuckDB, or a name for it.
     """
-    config: Any = pipeline.destination_client().config
+    config = configuration_of(pipeline)
     if config.destination_type != "ducklake" or _needs_own_duckdb(config.credentials):
         yield
         return
