@@ -7,16 +7,14 @@ from typing import Any
 import pytest
 
 from llama_cloud_emulator import Emulator
-from support.fast import keep_pure_results, make_small_databases, share_ssl_context, work_in_memory
+from support.fast import make_loads_cheap, work_in_memory
 from support.postgres import PostgresServer, postgres_server
 from support.profiles import register_profiles
 from support.warehouse import Warehouse
 
 # In the tests only, never in the source: see there why.
 work_in_memory()
-keep_pure_results()
-make_small_databases()
-share_ssl_context()
+make_loads_cheap()
 register_profiles()
 
 

@@ -8,10 +8,12 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llama_cloud_emulator import Emulator
+from support.fork_server import Forked, can_fork
 from support.places import ROOT
 from support.warehouse import Warehouse
 
@@ -44,18 +46,8 @@ class Command:
 
     def start(self, *arguments: str, stderr: int = subprocess.PIPE, **environment: str | None) -> subprocess.Popen[str]:
         """The running command; None takes a variable away."""
-        given = self.environment | environment
-        process = subprocess.Popen(
-            [sys.executable, str(self.script), *arguments],
-            cwd=self.folder,
-            env={name: value for name, value in given.items() if value is not None},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            # Whoever starts the tests in the background has Ctrl-C ignored, and so would the command.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
+        given = {name: value for name, value in (self.environment | environment).items() if value is not None}
+        process = start_python([str(self.script), *arguments], cwd=self.folder, env=given, stderr=stderr)
         self.started.append(process)
         return process
 
@@ -67,6 +59,25 @@ class Command:
         house = Warehouse(self.cloud, self.folder / f"{name}.duckdb")
         house.close()
         return house
+
+
+def start_python(
+    line: list[str], *, cwd: Path, env: dict[str, str], stderr: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """A script with its arguments, as a process of its own."""
+    given: dict[str, Any] = {
+        "cwd": cwd,
+        "env": env,
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": stderr,
+        "text": True,
+    }
+    if can_fork(env):
+        return Forked(line, **given)
+    # Whoever starts the tests in the background has Ctrl-C ignored, and so would the command.
+    hear_it = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen([sys.executable, *line], **given, preexec_fn=hear_it)
 
 
 def outcome(process: subprocess.Popen[str]) -> Outcome:

@@ -29,6 +29,14 @@ PURE = (
 )
 
 
+def make_loads_cheap() -> None:
+    """Does all of that, in this process."""
+    keep_pure_results()
+    keep_read_schemas()
+    make_small_databases()
+    share_ssl_context()
+
+
 def keep_pure_results() -> None:
     """Remembers the results of some functions of dlt, in every module that has them by name."""
     for module, name in PURE:

@@ -5,7 +5,7 @@ import os
 from hypothesis import settings
 
 # The steps of the model test. In CI the same ones every time; elsewhere others.
-MODEL_STEPS = {"dev": 200, "ci": 2_000, "nightly": 20_000}
+MODEL_STEPS = {"dev": 200, "ci": 500, "nightly": 20_000}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
 
 

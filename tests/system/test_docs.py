@@ -24,6 +24,7 @@ from llama_extract_dlt.cli.console import describe
 from llama_extract_dlt.service.records import FINAL, IN_FLIGHT
 from llama_extract_dlt.tracking import agent_sync
 from llama_extract_dlt.tracking.agent_state import AgentState
+from support.command import Outcome, outcome, start_python
 from support.ducklake import install_extensions
 from support.places import ROOT
 from support.postgres import PostgresServer
@@ -188,19 +189,19 @@ def test_the_load_that_the_readme_starts_with_works(cloud: Emulator, tmp_path: P
     lines = "\n".join(example.text for example in examples("bash", "README.md"))
     (arguments,) = re.findall(r"llama-extract (--agent \w+)", lines)
     ended = run_command(*arguments.split(), "--json", cloud=cloud, folder=tmp_path)
-    assert ended.returncode == 0, ended.stderr
+    assert ended.code == 0, ended.err
     (agent,) = [agent for agent in cloud.agents() if agent["name"] == "Invoices"]
-    assert json.loads(ended.stdout)["runs"]["new"] == len(cloud.runs(agent["id"]))
+    assert json.loads(ended.out)["runs"]["new"] == len(cloud.runs(agent["id"]))
     (summary,) = [json.loads(example.text) for example in examples("json")]
-    assert set(json.loads(ended.stdout)) == set(summary)
-    assert set(json.loads(ended.stdout)["runs"]) == set(summary["runs"])
-    assert set(json.loads(ended.stdout)["agents"][agent["id"]]) == set(*summary["agents"].values())
+    assert set(json.loads(ended.out)) == set(summary)
+    assert set(json.loads(ended.out)["runs"]) == set(summary["runs"])
+    assert set(json.loads(ended.out)["agents"][agent["id"]]) == set(*summary["agents"].values())
     assert [name.strip("`") for name, _ in rows_of("docs/operations.md", "What a load says")] == list(summary)
     assert list(tmp_path.glob("*.duckdb"))
 
 
 def test_the_demo_prints_what_the_readme_shows(tmp_path: Path) -> None:
-    printed = run_command("--demo", folder=tmp_path).stderr
+    printed = run_command("--demo", folder=tmp_path).err
     (shown,) = [e.text for e in examples("text", "README.md") if e.heading == "Try it"]
     lines = timeless(printed)
     for line in timeless(shown):
@@ -214,12 +215,12 @@ def test_a_load_says_what_the_docs_show(tmp_path: Path) -> None:
         describe(Progress("reading", "Invoices", 3200, 6000, 7200, 20000, 85, 245, 480.0), 20) == progress.text.strip()
     )
     with Emulator(runs=60, seed=1) as cloud:
-        assert run_command("--quiet", cloud=cloud, folder=tmp_path).returncode == 0
+        assert run_command("--quiet", cloud=cloud, folder=tmp_path).code == 0
         agents = {agent["name"]: agent["id"] for agent in cloud.agents()}
         for _ in range(3):
             cloud.add_run(agents["Invoices"])
         cloud.delete_run(cloud.runs(agents["Bank statements"])[3]["id"])
-        said = run_command(cloud=cloud, folder=tmp_path).stderr
+        said = run_command(cloud=cloud, folder=tmp_path).err
     assert timeless(said) == timeless(shown.text)
 
 
@@ -227,7 +228,7 @@ def test_a_refresh_loads_everything_anew(tmp_path: Path) -> None:
     """Runs are not compared with tables that are about to be dropped."""
     with Emulator(runs=5, seed=1, corpus="invoices") as cloud:
         for options in ([], ["--refresh"]):
-            assert run_command("--quiet", *options, cloud=cloud, folder=tmp_path).returncode == 0
+            assert run_command("--quiet", *options, cloud=cloud, folder=tmp_path).code == 0
     with duckdb.connect(str(tmp_path / "llamacloud.duckdb")) as connection:
         connection.execute("use llamacloud.llama_extract")
         assert connection.execute("select count(*) from extraction_runs").fetchall() == [(5,)]
@@ -238,11 +239,10 @@ def timeless(text: str) -> list[str]:
     return [re.sub(r"in \d+\.\d s", "", line).strip() for line in text.splitlines()]
 
 
-def run_command(*arguments: str, folder: Path, cloud: Emulator | None = None) -> subprocess.CompletedProcess[str]:
+def run_command(*arguments: str, folder: Path, cloud: Emulator | None = None) -> Outcome:
     service = {"LLAMA_CLOUD_API_KEY": cloud.api_key, "LLAMA_CLOUD_BASE_URL": cloud.base_url} if cloud else {}
-    line = [sys.executable, str(COMMAND), *arguments]
     given = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")} | service
-    return subprocess.run(line, cwd=folder, env=given, capture_output=True, text=True)
+    return outcome(start_python([str(COMMAND), *arguments], cwd=folder, env=given))
 
 
 # ── figures are right ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -418,7 +418,7 @@ def test_deleted_rows_come_back_as_the_docs_say(tmp_path: Path) -> None:
 
 def test_options_and_settings_are_documented_and_exist(tmp_path: Path) -> None:
     option = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
-    helped = run_command("--help", folder=tmp_path).stdout
+    helped = run_command("--help", folder=tmp_path).out
     text = (ROOT / "docs/configuration.md").read_text()
     assert set(option.findall(helped)) <= set(option.findall(text))
     measuring = ""

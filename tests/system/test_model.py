@@ -33,7 +33,7 @@ SOAK = "SOAK_STEPS" in os.environ
 STEPS = 50  # of an example
 EXAMPLES = max(1, int(os.environ.get("SOAK_STEPS", MODEL_STEPS[PROFILE])) // STEPS)
 # Shards of a few examples each, so that they can run side by side.
-SHARDS = -(-EXAMPLES // 5)
+SHARDS = -(-EXAMPLES // 3)
 SMALL = {
     "type": "object",
     "properties": {"name": {"type": "string"}, "items": {"type": "array", "items": {"type": "integer"}}},
