@@ -15,6 +15,7 @@ from dlt.extract import DltSource
 
 from . import config
 from .errors import ConfigurationError, LlamaExtractError
+from .load.destinations.duckdb_file import open_duckdb_once
 from .load.destinations.layout import prepare_destination
 from .load.dlt_inside import duckdb_file, load_few_tables_at_once, one_configuration, resource_state
 from .load.locks.dataset import alone
@@ -93,7 +94,7 @@ def synced(
         prepare_destination(pipeline)
         lock = None if company.parallel else stack.enter_context(keep_out())
         start_over()
-        _keep_open(pipeline, stack)
+        stack.enter_context(open_duckdb_once(pipeline))
         running = stack.enter_context(_announced(pipeline, company.parallel))
         watch = stack.enter_context(watching(pipeline, running, on_progress))
         load_few_tables_at_once(pipeline)
@@ -231,14 +232,6 @@ def _forget(pipeline: dlt.Pipeline, source: DltSource) -> None:
         yield from ()
 
     pipeline.run(DltSource(source.schema, source.section, [forget()]))
-
-
-def _keep_open(pipeline: dlt.Pipeline, stack: ExitStack) -> None:
-    """Keeps a DuckDB file open that is there: opened by one thread while another closes it, it says it is in use."""
-    file = duckdb_file(pipeline)
-    if file is not None and file.is_file():
-        client: Any = pipeline.sql_client()
-        stack.enter_context(client)
 
 
 # ── what the extraction says ──────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from llama_extract_dlt.tables.parse import Parser
 from support.oracle import DATA, Sides, disagreements
+from support.profiles import ORACLE_EXAMPLES, PROFILE
 
 KEYS = st.one_of(
     st.sampled_from(["a", "b", "c", "total", "items", "Total Amount", "x-y", "value", "id", "list", "select", "1st"]),
@@ -50,8 +51,8 @@ def tame(depth: int) -> st.SearchStrategy[dict[str, Any]]:
 
 
 DOCUMENTS = st.lists(WILD, min_size=10, max_size=30) | st.lists(tame(2), min_size=10, max_size=30)
-MANY = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
-FEWER = settings(MANY, max_examples=120)
+MANY = settings(max_examples=ORACLE_EXAMPLES[PROFILE], deadline=None, suppress_health_check=list(HealthCheck))
+FEWER = settings(MANY, max_examples=ORACLE_EXAMPLES[PROFILE] // 3)
 
 
 def has_collision(sides: Sides, value: Any, seen: set[str] | None = None, path: tuple[str, ...] = ()) -> bool:

@@ -24,10 +24,11 @@ SCHEMA = {
 
 
 class World:
-    """A LlamaCloud, and a dataset that it is loaded into."""
+    """A LlamaCloud, and a dataset that it is loaded into; `far` is one that takes long to read."""
 
-    def __init__(self, cloud: Emulator, open_warehouse: Callable[[Emulator], Warehouse]) -> None:
+    def __init__(self, cloud: Emulator, open_warehouse: Callable[[Emulator], Warehouse], *, far: bool) -> None:
         self.cloud = cloud
+        self.far = far
         self._open = open_warehouse
         self.house = open_warehouse(cloud)
         self.letters: str = cloud.add_agent("Letters", SCHEMA)["id"]
@@ -116,7 +117,7 @@ def rejects(world: World) -> None:
 
 
 def killed(world: World) -> None:
-    for moment in (1, 4, 9):
+    for moment in (4,) if world.far else (1, 4, 9):
         world.add(total=moment)
         world.cloud.edit_run(world.runs("SUCCESS")[5], data={"lines": [{"text": str(moment)}]})
         pipeline = world.house.pipeline
@@ -188,10 +189,12 @@ def cloud() -> Iterator[Emulator]:
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
 def test_a_destination_keeps_what_is_promised(destination: str, services: Services, cloud: Emulator) -> None:
-    world = World(cloud, DESTINATIONS[destination](services))
+    world = World(cloud, DESTINATIONS[destination](services), far=destination.endswith("S3"))
     try:
-        for name, step in STEPS.items():
+        for number, (name, step) in enumerate(STEPS.items(), 1):
             step(world)
+            if world.far and number % 3 and number < len(STEPS):
+                continue  # the same code reads and writes a folder, and that is compared after each step
             try:
                 assert_true(world.house)
             except AssertionError as failure:

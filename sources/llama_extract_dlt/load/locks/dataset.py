@@ -15,6 +15,7 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
+from ..destinations.duckdb_file import keep_duckdb_open
 from ..destinations.ducklake import ducklake_catalog, open_ducklake_once
 from ..dlt_inside import PassingCollector, database_file
 from .files import FileLock
@@ -77,6 +78,7 @@ class _Guard(PassingCollector):
     def _start(self, step: str) -> None:
         if step.startswith("Load ") and (pipeline := self._pipeline()) is not None:
             keep_alone(pipeline, self._wait)
+            keep_duckdb_open(pipeline, self._lock)
         super()._start(step)
 
     def on_end_trace(self, *args: Any) -> None:
