@@ -1,5 +1,6 @@
 """Every test has its own folder, its own dlt working folder and database, and a LlamaCloud on loopback."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,11 @@ from support.warehouse import Warehouse
 work_in_memory()
 make_loads_cheap()
 register_profiles()
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many more than processors: a quarter of the time loads wait, for each other and for databases."""
+    return (os.cpu_count() or 1) * 3 // 2
 
 
 @pytest.fixture(autouse=True)
