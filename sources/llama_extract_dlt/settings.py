@@ -131,6 +131,10 @@ LOCK_LEASE, LOCK_RENEWAL = 120.0, 20.0
 """Seconds without a sign of life after which a lock in a bucket counts as a dead process's, and between two signs: five
 may fail in a row. A lock of the system or of a database ends with its process, and needs neither."""
 
+DELTA_CHECKPOINT_EVERY = 10
+"""Commits of a Delta table until its log is summed up. Whoever opens the table reads all commits since then, a request
+each where it is in a bucket, and a load opens each table; deltalake's own hundred is for tables of many rows."""
+
 DELTA_TRIES = 5
 """Tries to merge into a Delta table that somebody else changes meanwhile."""
 

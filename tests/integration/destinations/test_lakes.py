@@ -6,6 +6,7 @@ from typing import Any
 
 import dlt
 import pytest
+from deltalake import DeltaTable
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import ConfigurationError, llama_extract, open_lake, sync
@@ -65,6 +66,22 @@ def test_a_format_is_for_files_only(cloud: Emulator, tmp_path: Path) -> None:
     assert cause(failure) == "table_format is for the destination filesystem: leave it out for duckdb"
     with pytest.raises(ConfigurationError, match="duckdb can be asked itself"):
         open_lake(pipeline)
+
+
+# ── Delta tables ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("every", [None, 2])
+def test_whoever_opens_a_delta_table_reads_few_commits(cloud: Emulator, tmp_path: Path, every: int | None) -> None:
+    given = {"deltalake_configuration": {"delta.checkpointInterval": str(every)}} if every else {}
+    for new in (6, 1)[:every]:
+        assert load(lake(tmp_path, **given), cloud, table_format="delta") == new
+        cloud.add_run(cloud.agents()[0]["id"])
+    tables = [DeltaTable(log.parent) for log in (tmp_path / "lake/llama_extract").glob("*/_delta_log")]
+    assert len(tables) > 8
+    assert {table.metadata().configuration["delta.checkpointInterval"] for table in tables} == {str(every or 10)}
+    summed_up = tmp_path / "lake/llama_extract/extraction_runs/_delta_log/_last_checkpoint"
+    assert summed_up.exists() == (every == 2)
 
 
 # ── Iceberg, by whatever way it is asked for ─────────────────────────────────────────────────────────────────────

@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.impl.filesystem.filesystem import DeltaLoadFilesystemJob, FilesystemClient
 
-from ...settings import DELTA_TRIES
+from ...settings import DELTA_CHECKPOINT_EVERY, DELTA_TRIES
 from ...tables.contract import RUNS, key_of, without_tombstones
+
+_CHECKPOINTS = {"delta.checkpointInterval": str(DELTA_CHECKPOINT_EVERY)}
 
 
 def delta_files(client: FilesystemClient, table: str) -> list[str]:
@@ -37,7 +39,12 @@ def replace_by_key_in_delta_tables() -> None:
 
     @wraps(run)
     def replace_or_run(job: Any) -> None:
-        if RUNS not in job._schema.tables or job._load_table["write_disposition"] != "merge":
+        if RUNS not in job._schema.tables:
+            run(job)
+            return
+        config = job._job_client.config
+        config.deltalake_configuration = _CHECKPOINTS | (config.deltalake_configuration or {})
+        if job._load_table["write_disposition"] != "merge":
             run(job)
         else:
             _replace(job._job_client, job.load_table_name, _read(job.file_paths))
