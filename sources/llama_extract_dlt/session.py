@@ -94,9 +94,10 @@ def synced(
         prepare_destination(pipeline)
         lock = None if company.parallel else stack.enter_context(keep_out())
         start_over()
-        stack.enter_context(open_duckdb_once(pipeline))
         running = stack.enter_context(_announced(pipeline, company.parallel))
         watch = stack.enter_context(watching(pipeline, running, on_progress))
+        opened = stack.enter_context(ExitStack())
+        opened.enter_context(open_duckdb_once(pipeline))
         load_few_tables_at_once(pipeline)
         turns = None
         if company.parallel:
@@ -124,6 +125,7 @@ def synced(
                 watch.raise_failure()
                 if not _goes_on(source, running):
                     known = resource_state(pipeline, llama_extract.name, RUNS).get("agents", {})
+                    opened.close()
                     yield _report(running.metrics(), known, load_ids, time.monotonic() - began)
                     return
             run_arguments.pop("refresh", None)

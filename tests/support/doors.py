@@ -117,8 +117,8 @@ def sync_killed_after(house: Warehouse, packages: int, **arguments: Any) -> bool
     return done == packages
 
 
-def query(house: Warehouse, sql: str) -> None:
+def query(house: Warehouse, sql: str) -> list[tuple[Any, ...]]:
     house.forget()
     with duckdb.connect(str(house.path)) as connection:
         connection.execute("set schema 'llama_extract'")
-        connection.execute(sql)
+        return connection.execute(sql).fetchall()

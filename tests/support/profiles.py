@@ -5,7 +5,7 @@ import os
 from hypothesis import settings
 
 # The steps of the model test. In CI the same ones every time; elsewhere others.
-MODEL_STEPS = {"dev": 200, "ci": 500, "nightly": 20_000}
+MODEL_STEPS = {"dev": 200, "ci": 300, "nightly": 20_000}
 # Sets of documents that are compared with what dlt makes of them.
 ORACLE_EXAMPLES = {"dev": 50, "ci": 200, "nightly": 2_000}
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "ci")
