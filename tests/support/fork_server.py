@@ -7,6 +7,7 @@ as if it had been started: the module `__main__`, the environment, the outputs, 
 
 import atexit
 import ctypes
+import functools
 import json
 import os
 import runpy
@@ -15,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +60,7 @@ class _Server:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(its.fileno())], pass_fds=[its.fileno()], stdin=subprocess.DEVNULL
             )
-
+        self._lock = threading.Lock()
         atexit.register(self._end)
 
     def _end(self) -> None:
@@ -68,21 +70,20 @@ class _Server:
     def fork(self, given: list[int]) -> int:
         """The id of a program, which is a child of this process."""
         prctl = ctypes.CDLL(None).prctl
-        prctl(_SUBREAPER, 1)
-        try:
-            socket.send_fds(self._socket, [b"!"], given)
-            return int.from_bytes(self._socket.recv(8), "little")
-        finally:
-            prctl(_SUBREAPER, 0)
+        with self._lock:
+            prctl(_SUBREAPER, 1)
+            try:
+                socket.send_fds(self._socket, [b"!"], given)
+                program = int.from_bytes(self._socket.recv(8), "little")
+            finally:
+                prctl(_SUBREAPER, 0)
+        assert program, "the process that forks has ended"
+        return program
 
 
-_servers: list[_Server] = []
-
-
+@functools.cache
 def _server() -> _Server:
-    if not _servers:
-        _servers.append(_Server())
-    return _servers[0]
+    return _Server()
 
 
 def can_fork(environment: dict[str, str]) -> bool:
