@@ -117,4 +117,4 @@ def test_a_package_that_is_taken_up_again_after_other_loads_takes_no_column_away
         pipeline_of(house, "slow").run()
         sync(pipeline_of(house, "quick"), source_of(house, full_scan=True))
         assert_true(house)
-    assert killed > 4
+    assert killed > 5
