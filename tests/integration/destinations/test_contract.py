@@ -24,11 +24,10 @@ SCHEMA = {
 
 
 class World:
-    """A LlamaCloud, and a dataset that it is loaded into; one that is `far` takes long to read."""
+    """A LlamaCloud, and a dataset that it is loaded into."""
 
-    def __init__(self, cloud: Emulator, open_warehouse: Callable[[Emulator], Warehouse], *, far: bool) -> None:
+    def __init__(self, cloud: Emulator, open_warehouse: Callable[[Emulator], Warehouse]) -> None:
         self.cloud = cloud
-        self.far = far
         self._open = open_warehouse
         self.house = open_warehouse(cloud)
         self.letters: str = cloud.add_agent("Letters", SCHEMA)["id"]
@@ -117,7 +116,7 @@ def rejects(world: World) -> None:
 
 
 def killed(world: World) -> None:
-    for moment in (4,) if world.far else (1, 4, 9):
+    for moment in (1, 4, 9):
         world.add(total=moment)
         world.cloud.edit_run(world.runs("SUCCESS")[5], data={"lines": [{"text": str(moment)}]})
         pipeline = world.house.pipeline
@@ -162,10 +161,6 @@ STEPS: dict[str, Callable[[World], None]] = {
 }
 
 
-# What is read and written there by the same code as elsewhere is compared less often.
-FAR = ("Delta, S3", "Parquet files, S3", "DuckLake, PostgreSQL catalog", "DuckLake, S3")
-
-
 def table_of_the_documentation() -> str:
     """The table of docs/destinations.md: what this test does, no more. A destination that fails fails the test."""
     rows = [
@@ -193,12 +188,10 @@ def cloud() -> Iterator[Emulator]:
 
 @pytest.mark.parametrize("destination", DESTINATIONS)
 def test_a_destination_keeps_what_is_promised(destination: str, services: Services, cloud: Emulator) -> None:
-    world = World(cloud, DESTINATIONS[destination](services), far=destination in FAR)
+    world = World(cloud, DESTINATIONS[destination](services))
     try:
-        for number, (name, step) in enumerate(STEPS.items(), 1):
+        for name, step in STEPS.items():
             step(world)
-            if world.far and number % 3 and number < len(STEPS):
-                continue
             try:
                 assert_true(world.house)
             except AssertionError as failure:
