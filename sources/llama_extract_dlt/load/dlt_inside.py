@@ -85,15 +85,29 @@ _CONFIGURATIONS: WeakKeyDictionary[dlt.Pipeline, Any] = WeakKeyDictionary()
 
 @contextmanager
 def one_configuration(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Let `configuration_of` work out the configuration once: that takes dlt as long as a query."""
+    """Let `configuration_of` work out the configuration once: that takes dlt as long as a query.
+
+    So does what dlt makes of it, without credentials, each time that it asks what the destination can do.
+    """
     if pipeline in _CONFIGURATIONS:
         yield
         return
     _CONFIGURATIONS[pipeline] = None
+    destination: Any = pipeline.destination
+    resolve, partial = destination.configuration, list[Any]()
+
+    def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
+        if not accept_partial:
+            return resolve(initial_config)
+        if not partial:
+            partial.append(resolve(initial_config, accept_partial=True))
+        return partial[0]
+
+    destination.configuration = configuration
     try:
         yield
     finally:
-        del _CONFIGURATIONS[pipeline]
+        del _CONFIGURATIONS[pipeline], destination.configuration
 
 
 def configuration_of(pipeline: dlt.Pipeline) -> Any:
