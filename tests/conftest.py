@@ -1,5 +1,6 @@
 """Every test has its own folder, its own dlt working folder and database, and a LlamaCloud on loopback."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,13 @@ register_profiles()
 def pytest_xdist_auto_num_workers() -> int:
     """Half as many more than processors: a quarter of the time loads wait, for each other and for databases."""
     return (os.cpu_count() or 1) * 3 // 2
+
+
+def pytest_collection_finish() -> None:
+    """Spares the collector of garbage what stays: a load makes thousands of dictionaries that are soon gone."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 50)
 
 
 @pytest.fixture(autouse=True)

@@ -43,10 +43,9 @@ class DuckLakeWarehouse(Warehouse):
         with self._reader() as connection:
             return connection.execute(query).fetchall()
 
-    def tables(self) -> list[str]:
-        """The names of the tables, dlt's own left out."""
-        self.rows("")
-        return [name for name in self._rows if not name.startswith("_dlt")]
+    def _table_names(self) -> list[str]:
+        with self._reader() as connection:
+            return self._names(connection)
 
     def _read(self) -> dict[str, list[Row]]:
         found = {}

@@ -19,7 +19,9 @@ from typing import Any
 import duckdb
 import httpx
 from dlt.common import validation
+from dlt.common.configuration.container import Container
 from dlt.common.configuration.specs import base_configuration
+from dlt.common.destination import DestinationCapabilitiesContext, utils
 from dlt.common.schema import Schema
 from dlt.common.storages.live_schema_storage import LiveSchemaStorage
 
@@ -32,6 +34,7 @@ PURE = (
 def make_loads_cheap() -> None:
     """Does all of that, in this process."""
     keep_pure_results()
+    pass_capabilities()
     keep_read_schemas()
     make_small_databases()
     share_ssl_context()
@@ -51,6 +54,28 @@ def keep_pure_results() -> None:
         return hints[spec]
 
     vars(validation)["get_type_hints"] = get_type_hints
+
+
+def pass_capabilities() -> None:
+    """Passes to functions of dlt what a destination can do, their only setting: they look for it 200 times a load."""
+    for name in ("prepare_load_table", "resolve_merge_strategy"):
+        look_up = getattr(utils, name)
+        _replace(name, look_up, _with_capabilities(look_up))
+
+
+def _with_capabilities(look_up: Callable[..., Any]) -> Callable[..., Any]:
+    plain = vars(look_up)["__wrapped__"]
+
+    @functools.wraps(look_up)
+    def passed(tables: Any, table: Any, destination_capabilities: Any = None) -> Any:
+        container = Container()
+        if destination_capabilities is None and DestinationCapabilitiesContext in container:
+            destination_capabilities = container[DestinationCapabilitiesContext]
+        if destination_capabilities is None:
+            return look_up(tables, table)
+        return plain(tables, table, destination_capabilities)
+
+    return passed
 
 
 def keep_read_schemas() -> None:
@@ -96,12 +121,15 @@ def share_ssl_context() -> None:
 
 
 def make_small_databases() -> None:
-    """Lets a DuckDB file have small blocks: a column of three values takes one, which is written at each load."""
+    """Lets a DuckDB file have small blocks: a column of three values takes one, which is written at each load.
+
+    And one thread: more of them have nothing to do but to wake each other.
+    """
     connect = duckdb.connect
 
     @functools.wraps(connect)
     def small(database: Any = ":memory:", read_only: bool = False, config: Any = None) -> duckdb.DuckDBPyConnection:
-        return connect(database, read_only, {"default_block_size": 16384} | (config or {}))
+        return connect(database, read_only, {"default_block_size": 16384, "threads": 1} | (config or {}))
 
     _replace("connect", connect, small)
 

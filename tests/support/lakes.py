@@ -25,15 +25,14 @@ class DeltaWarehouse(Warehouse):
         """Loads all that the source has; the source's own counts of it."""
         return super().load(**({"table_format": "delta"} | arguments))
 
-    def tables(self) -> list[str]:
-        """The names of the tables, dlt's own left out."""
+    def _table_names(self) -> list[str]:
         names = self.pipeline.default_schema.data_table_names()
         return [name for name in names if DeltaTable.is_deltatable(self._location(name), self._storage)]
 
     def _read(self) -> dict[str, list[Row]]:
         return {
             name: DeltaTable(self._location(name), storage_options=self._storage).to_pyarrow_table().to_pylist()
-            for name in self.tables()
+            for name in self._table_names()
         }
 
     def _location(self, name: str) -> str:
@@ -48,14 +47,13 @@ class FilesWarehouse(Warehouse):
         self.pipeline = dlt.pipeline("llama_extract", destination=destination, dataset_name="llama_extract")
         self._rows: dict[str, list[Row]] = {}
 
-    def tables(self) -> list[str]:
-        """The names of the tables, dlt's own left out."""
+    def _table_names(self) -> list[str]:
         return self.pipeline.default_schema.data_table_names()
 
     def _read(self) -> dict[str, list[Row]]:
         found = {}
         with open_lake(self.pipeline) as connection:
-            for name in self.tables():
+            for name in self._table_names():
                 cursor = connection.execute(f'select * from "{name}"')
                 names = [column[0] for column in cursor.description]
                 found[name] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -108,29 +108,30 @@ class PostgresWarehouse(Warehouse):
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """What a query gives."""
-        return self._select(query)[1]
+        with self._connection() as cursor:
+            cursor.execute(query)
+            return cursor.fetchall()
 
-    def tables(self) -> list[str]:
-        """The names of the tables, dlt's own left out."""
-        return [name for name in self._tables() if not name.startswith("_dlt")]
-
-    def _read(self) -> dict[str, list[Row]]:
-        found = {}
-        for table in self._tables():
-            names, rows = self._select(f'select * from "{table}"')
-            found[table] = [dict(zip(names, row, strict=True)) for row in rows]
-        return found
-
-    def _tables(self) -> list[str]:
+    def _table_names(self) -> list[str]:
         query = "select table_name from information_schema.tables where table_schema = 'llama_extract' order by 1"
         return [name for (name,) in self.sql(query)]
 
-    def _select(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """The columns' names and the rows, with JSON as text, as DuckDB gives it."""
+    def _read(self) -> dict[str, list[Row]]:
+        found = {}
+        tables = self._table_names()
+        with self._connection() as cursor:
+            for table in tables:
+                cursor.execute(f'select * from "{table}"')
+                assert cursor.description is not None
+                names = [column.name for column in cursor.description]
+                found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        return found
+
+    @contextmanager
+    def _connection(self) -> Iterator[Any]:
+        """A cursor that gives JSON as text, as DuckDB does."""
         options = "-c search_path=llama_extract -c timezone=UTC"
         with closing(psycopg2.connect(self.url, options=options)) as connection, connection.cursor() as cursor:
             register_default_json(connection, loads=str)
             register_default_jsonb(connection, loads=str)
-            cursor.execute(query)
-            assert cursor.description is not None
-            return [column.name for column in cursor.description], cursor.fetchall()
+            yield cursor

@@ -36,14 +36,13 @@ class SqliteWarehouse(Warehouse):
         with closing(sqlite3.connect(self.path)) as connection:
             return connection.execute(query).fetchall()
 
-    def tables(self) -> list[str]:
-        """The names of the tables, dlt's own left out."""
+    def _table_names(self) -> list[str]:
         query = "select name from sqlite_master where type = 'table' and name not like '\\_dlt%' escape '\\' order by 1"
         return [name for (name,) in self.sql(query)]
 
     def _read(self) -> dict[str, list[Row]]:
         found = {}
-        for table in self.tables():
+        for table in self._table_names():
             columns = [(name, MEANINGS.get(kind, lambda value: value)) for _, name, kind, *_ in self._columns(table)]
             found[table] = [
                 {

@@ -14,6 +14,10 @@ def deleted(house: Warehouse) -> set[str]:
 def assert_nothing_doubled(house: Warehouse) -> None:
     """No row is there twice, and no child without its run."""
     house.forget()
+    _nothing_doubled(house)
+
+
+def _nothing_doubled(house: Warehouse) -> None:
     ids = [row["id"] for row in house.rows("extraction_runs")]
     assert [key for key, count in Counter(ids).items() if count > 1] == []
     for table, key in (("extraction_agents", "id"), ("extraction_schemas", "hash")):
@@ -29,6 +33,10 @@ def assert_nothing_doubled(house: Warehouse) -> None:
 def assert_nothing_flagged(house: Warehouse) -> None:
     """Nothing that lives is flagged as deleted, or gone from the warehouse though it was loaded."""
     house.forget()
+    _nothing_flagged(house)
+
+
+def _nothing_flagged(house: Warehouse) -> None:
     assert deleted(house) & {one["id"] for one in house.cloud.runs()} == set()
 
 
@@ -37,8 +45,9 @@ def assert_true(house: Warehouse, roots: dict[str, str] | None = None) -> None:
 
     `roots` has the data table of each agent, with `data_tables = "per_agent"`.
     """
-    assert_nothing_doubled(house)
-    assert_nothing_flagged(house)
+    house.forget()
+    _nothing_doubled(house)
+    _nothing_flagged(house)
     truth = {one["id"]: one for one in house.cloud.runs()}
     loaded = loaded_runs(house)
     assert truth.keys() - loaded.keys() == set(), "runs are missing"

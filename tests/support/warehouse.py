@@ -69,9 +69,12 @@ class Warehouse:
         return found
 
     def tables(self) -> list[str]:
-        """The names of the tables, dlt's own left out."""
+        """The names of the tables, dlt's own left out; of the moment that the rows are of, if any were read."""
+        return [name for name in self._rows or self._table_names() if not name.startswith("_dlt")]
+
+    def _table_names(self) -> list[str]:
         with duckdb.connect(str(self.path), read_only=True) as connection:
-            return [name for name in self._names(connection) if not name.startswith("_dlt")]
+            return self._names(connection)
 
     def content(self) -> dict[str, Counter[str]]:
         """Everything in the warehouse but which load it is from, for comparing two moments."""

@@ -375,22 +375,26 @@ def test_what_cannot_go_side_by_side_is_refused(
 @pytest.mark.parametrize("tables", ["shared", "per_agent"])
 @pytest.mark.parametrize("whole_first", [True, False])
 def test_the_whole_project_and_its_agents_may_be_loaded_in_any_order(
-    cloud: Emulator, team: Team, whole_first: bool, tables: str
+    empty: Emulator, found: Callable[[Emulator], Team], whole_first: bool, tables: str
 ) -> None:
+    agents = [Agent(empty, name) for name in ("One", "Two", "Three")]
+    runs = {agent.id: fill(agent, 6) for agent in agents}
+    team = found(empty)
+
     def whole() -> None:
         team.load(parallel=False, data_tables=tables)
 
     def one_by_one() -> None:
-        for agent in cloud.agents():
-            team.house.pipeline = team.pipeline_of(agent["id"])
-            team.load([agent["id"]], parallel=False, data_tables=tables)
+        for agent in agents:
+            team.house.pipeline = team.pipeline_of(agent.id)
+            team.load([agent.id], parallel=False, data_tables=tables)
         team.house.pipeline = team.pipeline_of("")
 
     for turn in range(3):
         whole() if whole_first == (turn % 2 == 0) else one_by_one()
         assert_true(team.house, team.roots() if tables == "per_agent" else None)
-        for agent in cloud.agents():
-            newest, next_one, *_ = (run["id"] for run in cloud.runs(agent["id"]) if run["status"] == "SUCCESS")
-            cloud.edit_run(newest, data={"lines": [{"text": str(turn)}]})
-            cloud.edit_run(next_one, data={"lines": []})
-            cloud.add_run(agent["id"])
+        for agent in agents:
+            *_, next_one, newest = runs[agent.id]
+            empty.edit_run(newest, data={"lines": [{"text": str(turn)}]})
+            empty.edit_run(next_one, data={"lines": []})
+            runs[agent.id] += fill(agent, 1)
