@@ -58,7 +58,8 @@ def sync(
             for `pipeline.run`.
 
     Raises:
-        ConfigurationError: it is no source, an argument is none, or a setting cannot be used.
+        ConfigurationError: it is no source, the pipeline has no destination, an argument is none, or a setting cannot
+            be used.
         DatasetBusyError: another load was at work to the end of `wait_for_lock`.
         LlamaExtractError: the pipeline has data of other sources that are not loaded yet; or
             the source was ended, by a limit say, before it was complete.
@@ -79,6 +80,7 @@ def synced(
 ) -> Iterator[Report]:
     """Does what `sync` does, and keeps others out still while one looks at what was loaded."""
     began = time.monotonic()
+    _check_destination(pipeline)
     source, run_arguments = _source_of(source, arguments)
     if not isinstance(refresh, bool):
         raise ConfigurationError(f"refresh must be True or False; it is {refresh!r}")
@@ -138,11 +140,13 @@ def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any
     jobs that are asked for by their ids are not among the plans: each takes a request.
 
     Raises:
-        ConfigurationError: an argument is none of `llama_extract`, or a setting cannot be used.
+        ConfigurationError: the pipeline has no destination, an argument is none of `llama_extract`, or a setting cannot
+            be used.
         LlamaExtractError: the service could not be asked.
     """
     if unknown := arguments.keys() - config.SETTINGS:
         raise ConfigurationError(f"plan_sync does not take {min(unknown)}: it takes the arguments of llama_extract")
+    _check_destination(pipeline)
     extraction = extraction_of(arguments)()
     known: dict[str, Any] = {}
     if not refresh:
@@ -177,6 +181,14 @@ def list_agents(**arguments: Any) -> tuple[dict[str, str], bool]:
 
 
 # ── before the load ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check_destination(pipeline: dlt.Pipeline) -> None:
+    """Refuses a pipeline that loads nowhere."""
+    if pipeline.destination is None:
+        raise ConfigurationError(
+            f"the pipeline {pipeline.pipeline_name} has no destination: give dlt.pipeline one, such as destination='duckdb'"
+        )
 
 
 def _source_of(given: DltSource | None, arguments: Mapping[str, Any]) -> tuple[DltSource, dict[str, Any]]:

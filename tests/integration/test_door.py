@@ -6,6 +6,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import FrozenInstanceError
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,15 @@ import pytest
 from dlt.common.runtime.collector import DictCollector
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import ConfigurationError, DatasetBusyError, LlamaExtractError, Progress, llama_extract, sync
+from llama_extract_dlt import (
+    ConfigurationError,
+    DatasetBusyError,
+    LlamaExtractError,
+    Progress,
+    llama_extract,
+    plan_sync,
+    sync,
+)
 from llama_extract_dlt.load.locks.dataset import alone
 from llama_extract_dlt.session import synced
 from support.command import Held
@@ -85,6 +94,28 @@ def test_others_are_kept_out_while_one_looks_at_what_was_loaded(cloud: Emulator,
         with pytest.raises(DatasetBusyError):
             sync(other, **account(cloud))
     assert sync(other, **account(cloud)).complete
+
+
+def test_two_loads_at_once_with_one_destination_object_leave_it_as_it_was(cloud: Emulator, tmp_path: Path) -> None:
+    destination = dlt.destinations.filesystem(str(tmp_path / "lake"))
+    before = dict(vars(destination))
+    pipelines = [dlt.pipeline(name, destination=destination, dataset_name=name) for name in ("one", "two")]
+    with ExitStack() as first, ExitStack() as second:
+        reports = [
+            stack.enter_context(synced(pipeline, **account(cloud)))
+            for stack, pipeline in zip((first, second), pipelines, strict=True)
+        ]
+        first.close()
+        assert [report.new for report in reports] == [25, 25]
+    assert vars(destination) == before
+    assert [sync(pipeline, **account(cloud)).unchanged for pipeline in pipelines] == [25, 25]
+
+
+@pytest.mark.parametrize("function", [sync, plan_sync])
+def test_a_pipeline_without_a_destination_is_refused_in_one_line(cloud: Emulator, function: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^the pipeline nowhere has no destination: give .*'duckdb'$"):
+        function(dlt.pipeline("nowhere", dataset_name="llama_extract"), **account(cloud))
+    assert cloud.requests == []
 
 
 def test_a_sync_of_nothing_is_complete(cloud: Emulator, house: Warehouse) -> None:

@@ -107,7 +107,8 @@ def one_configuration(pipeline: dlt.Pipeline) -> Iterator[None]:
     try:
         yield
     finally:
-        del _CONFIGURATIONS[pipeline], destination.configuration
+        del _CONFIGURATIONS[pipeline]
+        vars(destination).pop("configuration", None)  # of two loads at once with one object, the other may have done so
 
 
 def configuration_of(pipeline: dlt.Pipeline) -> Any:
