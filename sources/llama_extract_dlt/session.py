@@ -119,18 +119,20 @@ def synced(
                         lock.check()
                         info = pipeline.run(source, **run_arguments)
                 except BaseException:
-                    watch.raise_failure()  # rather than what dlt makes of it
-                    raise
+                    if not watch.has_failed:
+                        raise
+                watch.raise_failure()  # rather than what dlt makes of it, which has it as its cause
                 if info is not None:
                     info.raise_on_failed_jobs()
                     load_ids += info.loads_ids
-                watch.raise_failure()
                 if not _goes_on(source, running):
                     known = resource_state(pipeline, llama_extract.name, RUNS).get("agents", {})
                     opened.close()
                     yield _report(running.metrics(), known, load_ids, time.monotonic() - began)
                     return
             run_arguments.pop("refresh", None)
+            opened.close()  # what DuckDB keeps in memory until then grows with every package
+            opened.enter_context(open_duckdb_once(pipeline))
 
 
 def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any) -> list[AgentPlan]:
@@ -154,7 +156,7 @@ def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any
         file = duckdb_file(pipeline)
         if file is None or file.exists():  # asking would make it
             pipeline.sync_destination()
-        known = resource_state(pipeline, llama_extract.name, RUNS)
+            known = resource_state(pipeline, llama_extract.name, RUNS)
     return list(extraction.plan(known.get("agents", {})))
 
 
@@ -187,7 +189,8 @@ def _check_destination(pipeline: dlt.Pipeline) -> None:
     """Refuses a pipeline that loads nowhere."""
     if pipeline.destination is None:
         raise ConfigurationError(
-            f"the pipeline {pipeline.pipeline_name} has no destination: give dlt.pipeline one, such as destination='duckdb'"
+            f"the pipeline {pipeline.pipeline_name} has no destination: "
+            "give dlt.pipeline one, such as destination='duckdb'"
         )
 
 

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import threading
+import traceback
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -118,6 +119,38 @@ def test_a_pipeline_without_a_destination_is_refused_in_one_line(cloud: Emulator
     assert cloud.requests == []
 
 
+def test_a_plain_run_that_waits_holds_up_nobody_else(cloud: Emulator, house: Warehouse, tmp_path: Path) -> None:
+    ended: list[Any] = []
+
+    def load() -> None:
+        waiting = dlt.pipeline("waiting", destination=house.pipeline.destination, dataset_name="llama_extract")
+        source = llama_extract(**account(cloud), wait_for_lock=40)
+        try:
+            waiting.run(source)
+            ended.append(source.resources["extraction_runs"].custom_metrics["runs"]["unchanged"])
+        except BaseException as error:
+            ended.append(error)
+
+    with synced(house.pipeline, **account(cloud)):
+        thread = threading.Thread(target=load)
+        thread.start()
+        while not any(step.name == "_wait_for" for step in stack_of(thread)):
+            assert thread.is_alive(), ended
+            threading.Event().wait(0.01)
+        elsewhere = dlt.destinations.duckdb(str(tmp_path / "elsewhere.duckdb"))
+        pipeline = dlt.pipeline("elsewhere", destination=elsewhere, dataset_name="llama_extract")
+        assert pipeline.run(llama_extract(**account(cloud))).loads_ids
+        assert thread.is_alive()
+    thread.join()
+    assert ended == [25]
+
+
+def stack_of(thread: threading.Thread) -> list[traceback.FrameSummary]:
+    """What the thread is doing."""
+    frame = sys._current_frames().get(thread.ident or 0)
+    return list(traceback.extract_stack(frame)) if frame else []
+
+
 def test_a_sync_of_nothing_is_complete(cloud: Emulator, house: Warehouse) -> None:
     report = sync(house.pipeline, **account(cloud), agents=[])
     assert (report.complete, report.new, report.requests, report.tables) == (True, 0, 0, {})
@@ -226,9 +259,10 @@ def test_an_exception_in_the_callback_ends_the_load_and_the_next_makes_it_good(
             raised.append(progress.step)
             raise RuntimeError("enough")
 
-    with pytest.raises(RuntimeError, match="enough"):
+    with pytest.raises(RuntimeError, match="enough") as failure:
         sync(house.pipeline, **account(cloud), on_progress=on_progress)
     assert len(raised) == 1
+    assert (failure.value.__cause__, failure.value.__context__) == (None, None)  # it is not its own cause
     sync(house.pipeline, **account(cloud))
     assert {row["id"] for row in house.rows("extraction_runs")} == {run["id"] for run in cloud.runs()}
 

@@ -221,13 +221,13 @@ def both(cloud: Emulator, folder: Path, url: str) -> Iterator[Callable[..., dict
 
 
 def test_postgresql_gets_what_duckdb_gets(tmp_path: Path, url: str) -> None:
-    with Emulator(runs=60, seed=7) as cloud, both(cloud, tmp_path, url) as load_both:
-        assert load_both(chunk_size=25) == {"new": 60}
+    with Emulator(runs=30, seed=7) as cloud, both(cloud, tmp_path, url) as load_both:
+        assert load_both(chunk_size=12) == {"new": 30}
         assert load_both() == {}
 
 
 def test_what_changed_and_what_was_deleted_is_in_postgresql_as_in_duckdb(tmp_path: Path, url: str) -> None:
-    with Emulator(runs=60, seed=7) as cloud, both(cloud, tmp_path, url) as load_both:
+    with Emulator(runs=30, seed=7) as cloud, both(cloud, tmp_path, url) as load_both:
         agent = cloud.agents()[0]["id"]
         load_both()
         for each in cloud.agents():
@@ -253,7 +253,7 @@ def comparable(house: Warehouse) -> dict[str, Counter[str]]:
     """All rows of all tables, spelt in one way, but which load they are from."""
     return {
         table: Counter(
-            repr(sorted((name, spelt(name, value)) for name, value in row.items() if spelt(name, value) is not None))
+            repr(sorted((name, text) for name, value in row.items() if (text := spelt(name, value)) is not None))
             for row in house.rows(table)
         )
         for table in house.tables()

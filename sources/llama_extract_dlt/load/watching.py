@@ -66,6 +66,11 @@ class Watch:
             except BaseException:
                 return  # the load raises it
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether telling has raised."""
+        return self._failure is not None
+
     def raise_failure(self) -> None:
         """Raise what telling has raised."""
         if self._failure is not None:

@@ -10,6 +10,9 @@ from deltalake import DeltaTable
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import ConfigurationError, llama_extract, open_lake, sync
+from support.doors import Executioner, is_kill
+from support.lakes import DeltaWarehouse, FilesWarehouse
+from support.truth import assert_true
 
 
 @pytest.fixture
@@ -49,6 +52,39 @@ def test_a_dataset_keeps_the_format_that_it_was_made_with(
     assert load(lake(tmp_path), cloud, table_format=then, refresh=True) == 6
     with open_lake(lake(tmp_path)) as connection:
         assert connection.sql("select count(*) from extraction_runs").fetchall() == [(6,)]
+
+
+@pytest.mark.parametrize("make", [DeltaWarehouse, FilesWarehouse])
+def test_pipelines_of_other_names_find_what_is_there(cloud: Emulator, tmp_path: Path, make: Any) -> None:
+    folder = str(tmp_path / "lake")
+    destination = dlt.destinations.filesystem(folder)
+    house = make(cloud, folder, destination) if make is DeltaWarehouse else make(cloud, destination)
+    assert house.load(lookup_files=False)["runs"]["new"] == 6
+    pipelines = [dlt.pipeline(name, destination=destination, dataset_name="llama_extract") for name in ("two", "three")]
+    agent = cloud.agents()[0]["id"]
+    for turn in range(2):
+        for house.pipeline in pipelines:
+            runs = house.load(lookup_files=False)["runs"]
+            assert runs["unchanged"] == 6 or len(cloud.runs()) > 6
+            assert_true(house)
+            cloud.add_run(agent, data={"total": turn, f"{house.pipeline.pipeline_name}_{turn}": [{"text": "new"}]})
+
+
+@pytest.mark.parametrize("moment", [1, 20, 40, 60])
+def test_a_first_load_of_delta_tables_that_is_killed_is_made_good_by_the_next(
+    cloud: Emulator, tmp_path: Path, moment: int
+) -> None:
+    folder = str(tmp_path / "lake")
+    house = DeltaWarehouse(cloud, folder, dlt.destinations.filesystem(folder))
+    given, house.pipeline.collector = house.pipeline.collector, Executioner(moment, "Load")
+    try:
+        house.load(lookup_files=False)
+    except BaseException as error:
+        if not is_kill(error):
+            raise
+    house.pipeline.collector = given
+    house.load(lookup_files=False)
+    assert_true(house)
 
 
 def test_a_layout_that_does_not_name_the_load_is_refused(cloud: Emulator, tmp_path: Path) -> None:

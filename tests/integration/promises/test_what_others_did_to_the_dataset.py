@@ -8,10 +8,10 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import LlamaExtractError, sync
+from llama_extract_dlt import LlamaExtractError, plan_sync, sync
 from support.agents import Agent, fill
 from support.command import Command
-from support.doors import pipeline_of, query, run, source_of
+from support.doors import account_of, pipeline_of, query, run, source_of
 from support.truth import assert_true, honest
 from support.warehouse import DATA, Warehouse
 
@@ -163,3 +163,17 @@ def test_two_pipelines_that_knew_a_run_find_it_deleted_once(letters: Agent, hous
     run(house, "another")
     assert_true(house)
     assert query(house, flagged) == before != []
+
+
+@pytest.mark.parametrize("door", ["sync", "run"])
+def test_a_file_that_is_gone_is_loaded_anew_by_the_same_pipeline(letters: Agent, house: Warehouse, door: str) -> None:
+    fill(letters, 3)
+    pipeline = pipeline_of(house)
+    for _ in range(2):
+        assert [plan.runs for plan in plan_sync(pipeline, **account_of(house)) if plan.agent == letters.name] == [3]
+        source = source_of(house)
+        sync(pipeline, source) if door == "sync" else pipeline.run(source)
+        assert source.resources["extraction_runs"].custom_metrics["runs"]["new"] == 3
+        house.forget()
+        assert_true(house)
+        house.path.unlink()

@@ -32,6 +32,7 @@ TableFormat = Literal["delta"]
 _WRITTEN = "_written"
 _FILE, _LOAD = "_llama_extract_file", "_llama_extract_load"
 """Columns, besides those of a table, with the name of the file that a row is in, and the load that wrote the file."""
+_STATE_COLUMNS = ("pipeline_name", "_dlt_load_id")
 _LOAD_OF_FILE = f"regexp_extract({_FILE}, '(\\d+\\.\\d+)[^/]*$', 1)"
 
 
@@ -81,6 +82,10 @@ class Lake:
         self._listed: dict[str, list[str]] | None = None
         self._views: set[str] = set()
 
+    def take_schema(self, schema: Schema) -> None:
+        """Go by this schema: the client's is empty where the pipeline has not loaded into the lake yet."""
+        self._files.schema = schema
+
     def refresh(self) -> None:
         """Ask for all tables anew: something was loaded."""
         self._listed = None
@@ -107,9 +112,15 @@ class Lake:
 
     def get_storage_tables(self, names: Iterable[str]) -> Iterator[tuple[str, TTableSchemaColumns]]:
         """Yield the tables with their columns in the schema; none where there are no files."""
+        schema = self._files.schema
         for name in names:
-            there = bool(self._listing().get(name)) and name in self._files.schema.tables
-            yield name, self._files.schema.get_table_columns(name) if there else {}
+            columns: TTableSchemaColumns = {}
+            if self._listing().get(name):
+                if name in schema.tables:
+                    columns = schema.get_table_columns(name)
+                elif name == schema.state_table_name:  # which the source's schema need not have
+                    columns = {column: {"name": column, "data_type": "text"} for column in _STATE_COLUMNS}
+            yield name, columns
 
     def make_qualified_table_name(self, name: str) -> str:
         """Return what the table is called in a query; from now on it can be asked."""
@@ -153,7 +164,7 @@ class Lake:
             loads = [load_id for _, load_id in self._named(name, f"{schema.name}__")]
             return _values(("load_id", "status", "inserted_at"), [(load, 0, load) for load in loads])
         if name == schema.state_table_name:
-            return _values(("pipeline_name", "_dlt_load_id"), self._named(name, ""))
+            return _values(_STATE_COLUMNS, self._named(name, ""))
         columns = list(schema.get_table_columns(name))
         files = self._data_files(name)
         if not files:

@@ -55,7 +55,8 @@ def keep_alone(pipeline: dlt.Pipeline, wait: float) -> None:
             return
         if not isinstance(pipeline.collector, _Guard):
             pipeline.collector = _Guard(pipeline, wait)
-        pipeline.collector.begin()
+        guard = pipeline.collector
+    guard.begin()
 
 
 _guarding = threading.Lock()
@@ -69,11 +70,14 @@ class _Guard(PassingCollector):
         self._pipeline = ref(pipeline)
         self._wait = wait
         self._lock = ExitStack()
+        self._beginning = threading.Lock()
 
     def begin(self) -> None:
         pipeline = self._pipeline()
         assert pipeline is not None
-        self._lock.enter_context(alone(pipeline, self._wait))
+        with self._beginning:
+            if pipeline not in _LOCKS:
+                self._lock.enter_context(alone(pipeline, self._wait))
 
     def _start(self, step: str) -> None:
         if step.startswith("Load ") and (pipeline := self._pipeline()) is not None:

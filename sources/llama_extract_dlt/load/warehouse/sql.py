@@ -51,6 +51,7 @@ class SqlWarehouse:
         self.orphans: list[str] = []
         self.shared = False
         self._client: Any = None
+        self._is_there = True
         self._lock = threading.Lock()
         self._inspected = False
         self._columns_of = cache(self._stored_columns)
@@ -64,8 +65,12 @@ class SqlWarehouse:
             if isinstance(client, WithStateSync):
                 with client:
                     take_over_stored(client, schema, self._hidden)
-        elif database_exists(client):
+        elif not database_exists(client):
+            self._is_there = False
+        else:
             self._client, self._job_client = client.sql_client, client
+            if isinstance(client, Lake):
+                client.take_schema(schema)
             self._quote, self._normal = self._client.escape_column_name, schema.naming.normalize_identifier
             self._loads = self._name(schema.loads_table_name)
             self._take_columns_over(schema, names)
@@ -111,7 +116,7 @@ class SqlWarehouse:
     def has_load(self, load_id: str) -> bool:
         """Return whether the load came to its end here, as far as the warehouse can be asked."""
         if self._client is None:
-            return True
+            return self._is_there
         if self._schema.loads_table_name not in self._there:
             return False
         load, status = self._column("load_id"), self._column("status")
