@@ -30,7 +30,7 @@ from llama_extract_dlt import (
 from llama_extract_dlt.load.locks.dataset import alone
 from llama_extract_dlt.session import synced
 from support.command import Held
-from support.warehouse import Warehouse
+from support.warehouse import Warehouse, between_packages
 
 
 @pytest.fixture
@@ -117,6 +117,18 @@ def test_a_pipeline_without_a_destination_is_refused_in_one_line(cloud: Emulator
     with pytest.raises(ConfigurationError, match=r"^the pipeline nowhere has no destination: give .*'duckdb'$"):
         function(dlt.pipeline("nowhere", dataset_name="llama_extract"), **account(cloud))
     assert cloud.requests == []
+
+
+def test_between_packages_what_is_loaded_is_in_the_file_and_no_longer_in_memory(
+    cloud: Emulator, house: Warehouse
+) -> None:
+    log, logged = house.path.with_name(f"{house.path.name}.wal"), list[int]()
+    look = between_packages(lambda: logged.append(log.stat().st_size if log.exists() else 0))
+    for given in ({}, {"rewrite": True}):
+        logged.clear()
+        sync(house.pipeline, **account(cloud), chunk_size=5, on_progress=look, **given)
+        assert len(logged) > 3
+        assert set(logged) == {0}
 
 
 def test_a_plain_run_that_waits_holds_up_nobody_else(cloud: Emulator, house: Warehouse, tmp_path: Path) -> None:
