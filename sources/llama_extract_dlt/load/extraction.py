@@ -84,7 +84,7 @@ class Extraction:
         self._layout = Layout()
         self._running_sync: RunningSync | None = None
         self._builder: TableBuilder | None = None
-        self._load_id = ""
+        self._load_id = self._dataset = ""
         self.package_ids: set[str] = set()
         self.package_agents: set[str] = set()
         self._appends = False
@@ -169,7 +169,9 @@ class Extraction:
         self._layout, asked = layout_of(pipeline, client, self._selection.table_format, dropped)
         names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
         self._warehouse = SqlWarehouse(asked, schema, names, dropped=dropped, emptied=emptied)
-        if "load_id" in state and not self._warehouse.has_load(state["load_id"]):
+        self._dataset = pipeline.dataset_name or ""
+        of_another = state.get("dataset", self._dataset) != self._dataset  # dlt may load into another than was asked
+        if of_another or ("load_id" in state and not self._warehouse.has_load(state["load_id"])):
             _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")
             state.clear()
         if self._running_sync is not None:
@@ -204,7 +206,7 @@ class Extraction:
             while not commit and (batch := next(self._batches, None)) is not None:
                 commit, last = batch.commit, batch.last
                 yield map(self.finish, batch.tables)
-                batch.remember(state, self._load_id)
+                batch.remember(state, self._load_id, self._dataset)
                 if self._is_parallel:
                     self._given += batch.counts
                     self.package_ids.update(batch.run_ids)

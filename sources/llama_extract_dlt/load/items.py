@@ -33,8 +33,11 @@ class Tables:
     agents: set[str]
     """The agents that these runs belong to, or belonged to."""
 
-    def remember(self, state: dict[str, Any], load_id: str) -> None:
-        """Put into `state`, which is the resource's, what is in the warehouse with the tables."""
+    def remember(self, state: dict[str, Any], load_id: str, dataset: str) -> None:
+        """Put into `state`, which is the resource's, what is in the warehouse with the tables.
+
+        `dataset` is the one that was asked what it holds.
+        """
         state["agent_tables"] = self.agent_tables
         if self.empty_tables:
             state["empty_tables"] = self.empty_tables
@@ -51,7 +54,7 @@ class Tables:
         agents: dict[str, Any] = state.setdefault("agents", {})
         if any(agents.get(agent_id) != left for agent_id, left in self.states.items()):
             # With which load the state came to the warehouse that it speaks of.
-            state["load_id"] = load_id
+            state["load_id"], state["dataset"] = load_id, dataset
         for agent_id, left in self.states.items():
             if left is None:
                 agents.pop(agent_id, None)

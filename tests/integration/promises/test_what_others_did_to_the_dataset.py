@@ -177,3 +177,17 @@ def test_a_file_that_is_gone_is_loaded_anew_by_the_same_pipeline(letters: Agent,
         house.forget()
         assert_true(house)
         house.path.unlink()
+
+
+@pytest.mark.parametrize("added", [0, 2])
+def test_a_dataset_that_is_named_to_run_is_complete_with_the_next_load(
+    letters: Agent, house: Warehouse, added: int
+) -> None:
+    fill(letters, 3)
+    pipeline = pipeline_of(house)
+    pipeline.run(source_of(house))
+    fill(letters, added)
+    for _ in range(2):
+        pipeline.run(source_of(house), dataset_name="other")
+    assert query(house, "select count(*), count(distinct id) from other.extraction_runs") == [(3 + added, 3 + added)]
+    assert query(house, "select count(*) from other.extraction_runs__data") == [(3 + added,)]
