@@ -98,8 +98,6 @@ def synced(
         start_over()
         running = stack.enter_context(_announced(pipeline, company.parallel))
         watch = stack.enter_context(watching(pipeline, running, on_progress))
-        opened = stack.enter_context(ExitStack())
-        opened.enter_context(open_duckdb_once(pipeline))
         load_few_tables_at_once(pipeline)
         turns = None
         if company.parallel:
@@ -112,12 +110,13 @@ def synced(
         while True:
             with ExitStack() as package:
                 try:
-                    if turns is not None:
-                        info = turns.run(run_arguments, package)
-                    else:
-                        assert lock is not None
-                        lock.check()
-                        info = pipeline.run(source, **run_arguments)
+                    with open_duckdb_once(pipeline):
+                        if turns is not None:
+                            info = turns.run(run_arguments, package)
+                        else:
+                            assert lock is not None
+                            lock.check()
+                            info = pipeline.run(source, **run_arguments)
                 except BaseException:
                     if not watch.has_failed:
                         raise
@@ -127,12 +126,9 @@ def synced(
                     load_ids += info.loads_ids
                 if not _goes_on(source, running):
                     known = resource_state(pipeline, llama_extract.name, RUNS).get("agents", {})
-                    opened.close()
                     yield _report(running.metrics(), known, load_ids, time.monotonic() - began)
                     return
             run_arguments.pop("refresh", None)
-            opened.close()  # what DuckDB keeps in memory until then grows with every package
-            opened.enter_context(open_duckdb_once(pipeline))
 
 
 def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any) -> list[AgentPlan]:

@@ -9,7 +9,7 @@ from dlt.common.storages.configuration import FilesystemConfiguration
 
 from llama_cloud_emulator import Emulator
 from support.ducklake import DuckLakeWarehouse, install_extensions
-from support.lakes import DeltaWarehouse, FilesWarehouse
+from support.lakes import DeltaWarehouse, FilesWarehouse, delta_in_a_folder
 from support.postgres import PostgresServer, PostgresWarehouse
 from support.s3 import ObjectStorage
 from support.sqlite import SqliteWarehouse
@@ -44,8 +44,7 @@ def postgres(services: Services) -> Callable[[Emulator], Warehouse]:
 
 
 def delta(services: Services) -> Callable[[Emulator], Warehouse]:
-    folder = str(services.folder / "lake")
-    return lambda cloud: DeltaWarehouse(cloud, folder, dlt.destinations.filesystem(folder))
+    return lambda cloud: delta_in_a_folder(cloud, services.folder / "lake")
 
 
 def delta_on_s3(services: Services) -> Callable[[Emulator], Warehouse]:

@@ -10,7 +10,7 @@ from dlt.destinations.impl.ducklake.configuration import DuckLakeCredentials
 from duckdb_extensions import import_extension
 
 from llama_cloud_emulator import Emulator
-from support.warehouse import Row, Warehouse
+from support.warehouse import Row, Warehouse, read_tables
 
 EXTENSIONS = ("ducklake", "sqlite_scanner", "postgres_scanner", "httpfs")
 
@@ -48,13 +48,8 @@ class DuckLakeWarehouse(Warehouse):
             return self._names(connection)
 
     def _read(self) -> dict[str, list[Row]]:
-        found = {}
         with self._reader() as connection:
-            for table in self._names(connection):
-                cursor = connection.execute(f'select * from "{table}"')
-                names = [column[0] for column in cursor.description]
-                found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        return found
+            return read_tables(connection, self._names(connection))
 
     def close(self) -> None:
         """Lets go of the pipeline."""

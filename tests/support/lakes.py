@@ -8,7 +8,7 @@ from deltalake import DeltaTable
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import open_lake
-from support.warehouse import Row, Warehouse
+from support.warehouse import Row, Warehouse, read_tables
 
 
 class DeltaWarehouse(Warehouse):
@@ -51,13 +51,8 @@ class FilesWarehouse(Warehouse):
         return self.pipeline.default_schema.data_table_names()
 
     def _read(self) -> dict[str, list[Row]]:
-        found = {}
         with open_lake(self.pipeline) as connection:
-            for name in self._table_names():
-                cursor = connection.execute(f'select * from "{name}"')
-                names = [column[0] for column in cursor.description]
-                found[name] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        return found
+            return read_tables(connection, self._table_names())
 
 
 def delta_in_a_folder(cloud: Emulator, folder: Path) -> DeltaWarehouse:

@@ -16,7 +16,7 @@ import psycopg2
 from psycopg2.extras import register_default_json, register_default_jsonb
 
 from llama_cloud_emulator import Emulator
-from support.warehouse import Row, Warehouse
+from support.warehouse import Row, Warehouse, read_tables
 
 # Its data need not survive a crash of the machine.
 HASTY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "64MB"}
@@ -108,7 +108,7 @@ class PostgresWarehouse(Warehouse):
 
     def sql(self, query: str) -> list[tuple[Any, ...]]:
         """What a query gives."""
-        with self._connection() as cursor:
+        with self._cursor() as cursor:
             cursor.execute(query)
             return cursor.fetchall()
 
@@ -117,18 +117,12 @@ class PostgresWarehouse(Warehouse):
         return [name for (name,) in self.sql(query)]
 
     def _read(self) -> dict[str, list[Row]]:
-        found = {}
         tables = self._table_names()
-        with self._connection() as cursor:
-            for table in tables:
-                cursor.execute(f'select * from "{table}"')
-                assert cursor.description is not None
-                names = [column.name for column in cursor.description]
-                found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        return found
+        with self._cursor() as cursor:
+            return read_tables(cursor, tables)
 
     @contextmanager
-    def _connection(self) -> Iterator[Any]:
+    def _cursor(self) -> Iterator[Any]:
         """A cursor that gives JSON as text, as DuckDB does."""
         options = "-c search_path=llama_extract -c timezone=UTC"
         with closing(psycopg2.connect(self.url, options=options)) as connection, connection.cursor() as cursor:

@@ -14,10 +14,6 @@ def deleted(house: Warehouse) -> set[str]:
 def assert_nothing_doubled(house: Warehouse) -> None:
     """No row is there twice, and no child without its run."""
     house.forget()
-    _nothing_doubled(house)
-
-
-def _nothing_doubled(house: Warehouse) -> None:
     ids = [row["id"] for row in house.rows("extraction_runs")]
     assert [key for key, count in Counter(ids).items() if count > 1] == []
     for table, key in (("extraction_agents", "id"), ("extraction_schemas", "hash")):
@@ -45,8 +41,7 @@ def assert_true(house: Warehouse, roots: dict[str, str] | None = None) -> None:
 
     `roots` has the data table of each agent, with `data_tables = "per_agent"`.
     """
-    house.forget()
-    _nothing_doubled(house)
+    assert_nothing_doubled(house)  # which reads the tables, for all that follows
     _nothing_flagged(house)
     truth = {one["id"]: one for one in house.cloud.runs()}
     loaded = loaded_runs(house)

@@ -59,14 +59,9 @@ class Warehouse:
         return [dict(row) for row in self._rows.get(table, [])]
 
     def _read(self) -> dict[str, list[Row]]:
-        found = {}
         with duckdb.connect(str(self.path), read_only=True) as connection:
             connection.execute("set schema 'llama_extract'; set timezone = 'UTC'")
-            for table in self._names(connection):
-                cursor = connection.execute(f'select * from "{table}"')
-                names = [column[0] for column in cursor.description]
-                found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-        return found
+            return read_tables(connection, self._names(connection))
 
     def tables(self) -> list[str]:
         """The names of the tables, dlt's own left out; of the moment that the rows are of, if any were read."""
@@ -95,6 +90,16 @@ class Warehouse:
     def _names(connection: duckdb.DuckDBPyConnection) -> list[str]:
         query = "select table_name from information_schema.tables where table_schema = 'llama_extract' order by 1"
         return [name for (name,) in connection.execute(query).fetchall()]
+
+
+def read_tables(cursor: Any, tables: list[str]) -> dict[str, list[Row]]:
+    """All rows of the tables, by a cursor or a connection that is used as one."""
+    found = {}
+    for table in tables:
+        cursor.execute(f'select * from "{table}"')
+        names = [column[0] for column in cursor.description]
+        found[table] = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+    return found
 
 
 def between_packages(action: Callable[[], object]) -> Callable[[Progress], None]:

@@ -92,7 +92,6 @@ def one_configuration(pipeline: dlt.Pipeline) -> Iterator[None]:
     if pipeline in _CONFIGURATIONS:
         yield
         return
-    _CONFIGURATIONS[pipeline] = None
     destination: Any = pipeline.destination
     resolve, partial = destination.configuration, list[Any]()
 
@@ -103,7 +102,7 @@ def one_configuration(pipeline: dlt.Pipeline) -> Iterator[None]:
             partial.append(resolve(initial_config, accept_partial=True))
         return partial[0]
 
-    destination.configuration = configuration
+    _CONFIGURATIONS[pipeline], destination.configuration = None, configuration
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
-"""A DuckDB file, kept open for a load.
+"""A DuckDB file, kept open for a package.
 
 dlt opens it for each table. A file that nobody else has open is read when it is opened and written when it is closed,
-and one that a thread opens while another closes it says that it is in use.
+and one that a thread opens while another closes it says that it is in use. But what DuckDB keeps of an open file in
+its log and in memory grows with every package, as dlt lets the log have a gigabyte.
 """
 
 from __future__ import annotations
