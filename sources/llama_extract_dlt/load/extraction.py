@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import uuid
 from collections import Counter
@@ -25,23 +24,21 @@ from ..tracking.events import Agent, Selection, Tally
 from ..tracking.feed import Batch, Feed, one_ahead
 from .agent_list import AgentList
 from .data_tables import DataTables
-from .destinations.layout import Layout, layout_of, prepare_destination
+from .destinations.layout import Layout, prepare_destination
 from .dlt_inside import (
     check_dataset,
-    check_row_ids,
     claim_package,
     current_load_id,
     one_configuration,
-    refreshed_tables,
     running_pipeline,
 )
 from .items import Tables
 from .locks.dataset import keep_alone
 from .report import Progress, Step, metrics_of, progress_of
 from .running_sync import RUNNING_SYNCS, Company, RunningSync
+from .warehouse.agent_names import AgentNames
+from .warehouse.asking import ask_warehouse
 from .warehouse.sql import SqlWarehouse
-
-_logger = logging.getLogger(__name__)
 
 
 class Extraction:
@@ -91,8 +88,7 @@ class Extraction:
         self._tally = Tally()
         self._rows: Counter[str] = Counter()
         self.agents = AgentList(connect, budget, self._tally, wanted)
-        self._names: dict[str, str] = {}
-        """What agents were called when their names were last seen to be those in the warehouse."""
+        self._names = AgentNames(self._warehouse, {})
         self._gone: set[str] = set()
         self._given: Counter[tuple[str, str]] = Counter()
         self._loaded: frozenset[str] = frozenset()
@@ -162,18 +158,8 @@ class Extraction:
                 keep_alone(pipeline, self.company.wait_for_lock)
             prepare_destination(pipeline)
             check_dataset(pipeline)
-        names = [schema.name] if schema.name in pipeline.schemas else []
-        client = pipeline.destination_client(*names)
-        check_row_ids()
-        dropped, emptied = refreshed_tables()
-        self._layout, asked = layout_of(pipeline, client, self._selection.table_format, dropped)
-        names = [name for tables in state.get("agent_tables", {}).values() for name in tables]
-        self._warehouse = SqlWarehouse(asked, schema, names, dropped=dropped, emptied=emptied)
+        self._layout, self._warehouse = ask_warehouse(pipeline, schema, state, self._selection.table_format)
         self._dataset = pipeline.dataset_name or ""
-        of_another = state.get("dataset", self._dataset) != self._dataset  # dlt may load into another than was asked
-        if of_another or ("load_id" in state and not self._warehouse.has_load(state["load_id"])):
-            _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")
-            state.clear()
         if self._running_sync is not None:
             self._running_sync.extractions.append(self)
 
@@ -199,7 +185,7 @@ class Extraction:
         if self._batches is None:
             if self._running_sync is None:
                 self._selection = replace(self._selection, chunk_size=None)
-            self._names = dict(state.get("agent_names", {}))
+            self._names = AgentNames(self._warehouse, dict(state.get("agent_names", {})))
             self._batches = self._read(dict(state.get("agents", {})), dict(state.get("unfit", {})))
         commit = False
         try:
@@ -274,15 +260,8 @@ class Extraction:
             self._gone.update(gone.run_id for gone in batch.gone)
             flagged = [gone.run_id for gone in batch.gone] if flag else []
             built.tables += self._builder.flagged(self._warehouse.rows(flagged), self._load_id, self._now)
-        unfit, new = {run.id: run for run in batch.runs if run.id in built.unfit}, []
-        for run_id, run in unfit.items():
-            self._tally.count(run.agent_id, run.verdict, -1)
-            if told.get(run_id) == run.content_hash:
-                self._tally.count(run.agent_id, "unchanged")
-            else:
-                self._tally.reject(built.unfit[run_id])
-                new.append(built.unfit[run_id])
-            told[run_id] = run.content_hash
+        unfit = {run.id: run for run in batch.runs if run.id in built.unfit}
+        new = self._tally.reject_runs(unfit, built.unfit, told)
         tables = list(built.tables)
         if (rejects := rejected_table(new)).rows:
             tables.insert(0, rejects)
@@ -293,48 +272,25 @@ class Extraction:
         agents = {run.agent_id for run in batch.runs} | {gone.agent_id for gone in batch.gone} | renamed.keys()
         agents |= set(batch.moved.values())
         return Tables(
-            chain(tables, self._named_anew(renamed)),
-            batch.states,
-            {agent: list(names) for agent, names in self._builder.agent_tables.items()},
-            sorted(self._builder.empty_tables),
-            names,
-            {run_id: run.content_hash for run_id, run in unfit.items()},
-            batch.commit,
-            batch.last,
-            counts,
-            [*(run.id for run in batch.runs), *flagged, *(run_id for run_id, _ in removed), *renamed_ids],
-            agents,
+            tables=chain(tables, self._names.tables(self._builder, self.agents.known, renamed)),
+            states=batch.states,
+            agent_tables={agent: list(names) for agent, names in self._builder.agent_tables.items()},
+            empty_tables=sorted(self._builder.empty_tables),
+            agent_names=names,
+            unfit={run_id: run.content_hash for run_id, run in unfit.items()},
+            commit=batch.commit,
+            last=batch.last,
+            counts=counts,
+            run_ids=[*(run.id for run in batch.runs), *flagged, *(run_id for run_id, _ in removed), *renamed_ids],
+            agents=agents,
         )
 
     def _renamed(self) -> tuple[dict[str, str], dict[str, list[str]]]:
-        """Return the agents' names, and the ids of the runs that have a former name, both by the agent's id.
-
-        A run that this sync writes gets it anyhow; where there is one, the name is looked at again by the next sync.
-        """
-        assert self._builder is not None
+        """Return what `AgentNames.renamed` does; another worker sees to the names of its agents itself."""
         assert self._feed is not None
-        names, renamed = {}, {}
-        for agent in self.agents.known:
-            if self._is_parallel and agent.id not in self._loaded:
-                continue  # another worker's
-            former: list[str] | None = []
-            if self._names.get(agent.id) != agent.name:
-                former = self._warehouse.runs_named_otherwise(agent.id, agent.name)
-            if former is None:
-                continue
-            rest = [run_id for run_id in former if run_id not in self._gone and run_id not in self._feed.emitted]
-            if len(rest) == len(former):
-                names[agent.id] = agent.name
-            if rest:
-                renamed[agent.id] = rest
-        return names, renamed
-
-    def _named_anew(self, renamed: Mapping[str, Sequence[str]]) -> Iterator[LoadTable]:
-        """Yield the runs that have a former name of their agent, with its name."""
-        assert self._builder is not None
-        names = {agent.id: agent.name for agent in self.agents.known}
-        for agent_id, run_ids in renamed.items():
-            yield from self._builder.renamed(self._warehouse.rows(run_ids), names[agent_id])
+        known = self.agents.known
+        own = [agent for agent in known if agent.id in self._loaded] if self._is_parallel else known
+        return self._names.renamed(own, self._feed.emitted, self._gone)
 
     # ── agents ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -171,6 +171,21 @@ class Tally:
         """Count an item that is no run, or one that no tables can be made of."""
         self.rejected += 1
         _logger.warning("set aside in extraction_runs__rejected: %s: %s", item.position, item.reason)
+
+    def reject_runs(
+        self, unfit: Mapping[str, Run], reasons: Mapping[str, Rejected], told: dict[str, str]
+    ) -> list[Rejected]:
+        """Count the runs that no tables can be made of; return those that are not in `told`, which has them then."""
+        new = []
+        for run_id, run in unfit.items():
+            self.count(run.agent_id, run.verdict, -1)
+            if told.get(run_id) == run.content_hash:
+                self.count(run.agent_id, "unchanged")
+            else:
+                self.reject(reasons[run_id])
+                new.append(reasons[run_id])
+            told[run_id] = run.content_hash
+        return new
 
     def miss(self, wanted: str) -> None:
         """Note a run or job that is not there."""
