@@ -161,3 +161,6 @@ UNKNOWN_STATUS_DAYS = 7.0
 
 REMEMBERED_REJECTS = 1000
 """Rejected items of an agent that are remembered, so that each is reported once."""
+
+COUNTED_RUNS = 125_000
+"""Runs whose child rows DuckDB counts at a time in a full scan: that takes 2 KB of memory for each."""

@@ -70,9 +70,9 @@ def resource_state(pipeline: dlt.Pipeline, source: str, resource: str) -> dict[s
     return _of_resource(pipeline.state, source, resource)
 
 
-def state_of_load(text: str, source: str, resource: str) -> dict[str, Any]:
-    """Return what a load has left of a resource, from the text that dlt keeps a pipeline's state as."""
-    return _of_resource(decompress_state(text), source, resource)
+def state_of_load(text: str | None, source: str, resource: str) -> dict[str, Any]:
+    """Return what a load has left of a resource, from the text that dlt keeps a pipeline's state as, if it has any."""
+    return _of_resource(decompress_state(text), source, resource) if text else {}
 
 
 def _of_resource(state: Any, source: str, resource: str) -> dict[str, Any]:

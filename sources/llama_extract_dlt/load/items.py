@@ -52,12 +52,14 @@ class Tables:
             touched = sorted({*self.agents, *(before["agents"] if before.get("load_id") == load_id else ())})
             state["touched"] = {"load_id": load_id, "agents": touched}
         agents: dict[str, Any] = state.setdefault("agents", {})
-        if any(agents.get(agent_id) != left for agent_id, left in self.states.items()):
+        if changed := [agent_id for agent_id, left in self.states.items() if agents.get(agent_id) != left]:
             # With which load the state came to the warehouse that it speaks of.
             state["load_id"], state["dataset"] = load_id, dataset
+            state["agent_loads"] = state.get("agent_loads", {}) | dict.fromkeys(changed, load_id)
         for agent_id, left in self.states.items():
             if left is None:
                 agents.pop(agent_id, None)
+                state.get("agent_loads", {}).pop(agent_id, None)
             else:
                 agents[agent_id] = left
 

@@ -8,7 +8,7 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import LlamaExtractError, plan_sync, sync
+from llama_extract_dlt import LlamaExtractError, plan_sync, settings, sync
 from support.agents import Agent, fill
 from support.command import Command
 from support.doors import account_of, pipeline_of, query, run, source_of
@@ -32,6 +32,24 @@ def test_a_full_scan_writes_again_what_was_deleted_by_hand(letters: Agent, house
     run(house, full_scan=True)
     assert_true(house)
     assert house.load(full_scan=True)["runs"]["unchanged"] == len(ids)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 5, 10_000], ids=["one", "five", "all"])
+def test_a_full_scan_that_counts_some_runs_at_a_time_finds_all_that_is_damaged(
+    letters: Agent, house: Warehouse, at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = sorted(fill(letters, 20))
+    house.load()
+    monkeypatch.setattr(settings, "COUNTED_RUNS", at_a_time)
+    damaged = {ids[0], ids[6], ids[11], ids[-1]}
+    for run_id in damaged:
+        query(house, f"delete from {DATA} where _run_id = '{run_id}'")
+    query(house, f"delete from extraction_runs where id in ('{ids[3]}', '{ids[-2]}')")
+    for odd in ("~", "0", "G"):  # ids that nobody has, before, between and after those of UUIDs
+        row = f"select * replace ('{odd}' as _run_id, '{odd}' as _dlt_id) from {DATA} limit 1"
+        query(house, f"insert into {DATA} {row}")
+    assert house.load(full_scan=True)["runs"]["updated"] == len(damaged)
+    assert_true(house)
 
 
 def test_a_full_scan_takes_away_what_was_doubled_by_hand(letters: Agent, house: Warehouse) -> None:
@@ -191,3 +209,31 @@ def test_a_dataset_that_is_named_to_run_is_complete_with_the_next_load(
         pipeline.run(source_of(house), dataset_name="other")
     assert query(house, "select count(*), count(distinct id) from other.extraction_runs") == [(3 + added, 3 + added)]
     assert query(house, "select count(*) from other.extraction_runs__data") == [(3 + added,)]
+
+
+@pytest.mark.parametrize("place", [0, 9])
+@pytest.mark.parametrize("deleted_runs", ["flag", "remove"])
+@pytest.mark.parametrize("door", ["sync", "run"])
+def test_a_run_that_another_pipeline_found_deleted_and_that_is_back_is_loaded_by_each(
+    cloud: Emulator, letters: Agent, house: Warehouse, door: str, deleted_runs: str, place: int
+) -> None:
+    fill(letters, 12)
+
+    def load(name: str) -> None:
+        if door == "run":
+            run(house, name, page_size=5)
+        else:
+            sync(pipeline_of(house, name), source_of(house, page_size=5))
+            house.forget()
+
+    load("ours")
+    load("theirs")
+    document = cloud.runs(letters.id)[place]
+    letters.delete(place)
+    run(house, "theirs", full_scan=True, deleted_runs=deleted_runs)
+    assert_true(house)
+    cloud.add_run(document.pop("extraction_agent_id"), **document)
+    load("ours")
+    assert_true(house)
+    load("theirs")
+    assert_true(house)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import dlt
 import duckdb
-from dlt.common.destination.client import StorageSchemaInfo
+from dlt.common.destination.client import StateInfo, StorageSchemaInfo
 from dlt.common.json import json
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchemaColumns
@@ -100,6 +100,10 @@ class Lake:
     def get_stored_schema(self, schema_name: str) -> StorageSchemaInfo | None:
         """Return the schema that dlt has stored in the lake."""
         return self._files.get_stored_schema(schema_name)
+
+    def get_stored_state(self, pipeline_name: str) -> StateInfo | None:
+        """Return the state that dlt has stored in the lake."""
+        return self._files.get_stored_state(pipeline_name)
 
     def stored_format(self) -> Literal["delta", "files"] | None:
         """Return how the runs are kept that are there; None if there are none."""

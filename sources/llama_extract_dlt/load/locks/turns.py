@@ -20,7 +20,7 @@ from ...errors import ConfigurationError
 from ...tables.contract import RUNS
 from ..dlt_inside import save_extracted_schema, state_of_load, stored_columns
 from ..running_sync import RunningSync
-from ..warehouse.sql import marks, portions
+from ..warehouse.queries import marks, portions
 from ..warehouse.stored_schema import complete, take_over_stored
 from .dataset import keeps_out_everybody
 

@@ -16,7 +16,7 @@ from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from ...service.records import IN_FLIGHT
 from ...tables.contract import REJECTED, RUNS
 from ..destinations.lakes import open_lake
-from .sql import marks
+from .queries import marks
 
 
 @dataclass(frozen=True, slots=True)
