@@ -38,7 +38,7 @@ class AgentSync:
         self.scanned = False
         self.gone: list[str] = []
         self._context = context
-        self._index = RunIndex()
+        self._index = self._strangers = RunIndex()
         self._changed: list[str] = []  # runs that changed while the list was read
         self._trusted = True
         self._gave_up = False
@@ -116,9 +116,8 @@ class AgentSync:
         look = Look(self.state, resume, self._context.now)
         new = look.new
         self.requests.whole = look.horizon is None
-        run_list = RunList(self.requests)
+        run_list, page = RunList(self.requests), None
         pages = self._pages(run_list, resume)
-        page = None
         for page, items in pages:
             for item, verdict in look.observe(page, items):
                 if isinstance(item, Rejected):
@@ -186,8 +185,7 @@ class AgentSync:
         self._context.warehouse.inspect()
         self._index = self._context.warehouse.runs_of_agent(self.agent.id)
         self.requests.whole = True
-        run_list, order = RunList(self.requests), Order()
-        waiting = dict.fromkeys(old.in_flight)
+        run_list, order, waiting = RunList(self.requests), Order(), dict.fromkeys(old.in_flight)
         resumable = resume is not None or old.full_scan_at is None or changes_tables(old, selection)
         begun = resume is not None
         for page, items in self._pages(run_list, resume):
@@ -224,9 +222,8 @@ class AgentSync:
 
         It belongs to the end of a sync, when the runs that have moved to other agents have been read.
         """
-        new = self.state.copy()
+        new, confirmed = self.state.copy(), Confirmed()
         new.full_scan_at = self._context.now
-        confirmed = Confirmed()
         try:
             candidates = [run_id for run_id in self.gone if run_id not in self._context.emitted]
             for item in confirmed.ask(self._context.client, self._item, self.agent.id, candidates):
@@ -254,16 +251,14 @@ class AgentSync:
     def _window(self) -> Iterator[Event]:
         """Read all runs, and take those that changed within the window. Nothing is remembered."""
         since, until = self._context.selection.since, self._context.selection.until
-        self._index = self._context.warehouse.runs_of_agent(self.agent.id)
-        run_list = RunList(self.requests)
+        self._index, run_list = self._context.warehouse.runs_of_agent(self.agent.id), RunList(self.requests)
         for _, items in self._pages(run_list, None):
             forgotten = AgentState()
             for item in items:
+                changed = item.time("updated_at") or item.time("created_at") if isinstance(item, Run) else None
                 if isinstance(item, Rejected):
                     yield item
-                    continue
-                changed = item.time("updated_at") or item.time("created_at")
-                if changed and (since is None or changed >= since) and (until is None or changed < until):
+                elif changed and (since is None or changed >= since) and (until is None or changed < until):
                     yield from self._compare(item, forgotten)
         if run_list.problems:
             self._context.tally.set_aside(self.agent.id, "; ".join(run_list.problems))
@@ -278,8 +273,7 @@ class AgentSync:
 
         Runs that were, and have changed since, are noted: what was taken of them is out of date.
         """
-        seen: dict[int, int] = {}
-        boundary = resume.boundary if resume else None
+        seen, boundary = dict[int, int](), resume.boundary if resume else None
 
         def above(item: Item) -> bool:
             created = item.time("created_at") if isinstance(item, Run) else None
@@ -296,14 +290,20 @@ class AgentSync:
                     self._changed.append(item.id)
                 seen[key] = digest
             self._context.tally.read[self.agent.id] = page.end
+            # In the warehouse they are the runs of the agent that they say.
+            others = [item.id for item in fresh if isinstance(item, Run) and item.agent_id != self.agent.id]
+            self._strangers = self._context.warehouse.runs(others)
             yield page, fresh
 
     def _compare(self, run: Run, new: AgentState, *, count: bool = True) -> Iterator[Event]:
         """Take the run as the warehouse lacks it; `count` says whether it counts where it is unchanged."""
         self._index.see(run.id)
-        verdict = by_index(self._index, run, self._context.selection)
+        index = self._index if run.id in self._index else self._strangers
+        verdict = by_index(index, run, self._context.selection)
         if count and verdict == "unchanged" and run.id not in self._context.emitted:
             self._context.tally.count(self.agent.id, verdict)
+            if run.agent_id != self.agent.id:
+                self._context.emitted.see(run)  # else it would be looked for as a run of the agent that it says
         yield from self._take(run, verdict, new)
 
     def _take(self, run: Run, verdict: Verdict, new: AgentState) -> Iterator[Event]:

@@ -128,6 +128,10 @@ class Emitted:
         self._runs, self._bytes = self._runs + 1, self._bytes + weight * run.size
         return True
 
+    def see(self, run: Run) -> None:
+        """Note a run that is not to be emitted any more."""
+        self._digests.setdefault(hash(run.id), hash(run.content_hash))
+
     @property
     def chunk_is_full(self) -> bool:
         """Whether the chunk ends with the run that was emitted last."""

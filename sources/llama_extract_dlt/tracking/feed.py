@@ -25,7 +25,7 @@ from .agent_state import AgentState
 from .agent_sync import AgentSync
 from .events import Checkpoint, Context, Emitted, Event, Found, Gone, Orphan, ReadingProgress, Selection, Tally
 from .lookups import Confirmed, asked_for, describe_failures, file_records, file_to_look_up, read_item
-from .verdict import by_index, without_file
+from .verdict import by_warehouse, without_file
 from .warehouse_index import Warehouse
 
 
@@ -213,9 +213,8 @@ class Feed:
 
     def _compared(self, runs: Sequence[Run]) -> Iterator[Found]:
         """Yield those of the runs that the warehouse has not as they are."""
-        index = self._warehouse.runs([run.id for run in runs])
-        for run in runs:
-            verdict = run.verdict = by_index(index, run, self._selection)
+        for run, verdict in by_warehouse(self._warehouse, runs, self._selection):
+            run.verdict = verdict
             if run.id in self.emitted:
                 continue
             if verdict != "incomplete":

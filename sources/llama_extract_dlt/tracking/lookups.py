@@ -101,16 +101,16 @@ def read_item(raw: bytes, position: str, selection: Selection, agent_id: str = "
 
 
 def read_agents(client: LlamaCloudClient) -> tuple[list[Agent], list[Rejected]]:
-    """Return all agents of the project, the default ones included, and what was none."""
-    agents, rejected = list[Agent](), list[Rejected]()
+    """Return all agents of the project, each once, the default ones included, and what was none."""
+    agents, rejected = dict[str, Agent](), list[Rejected]()
     for raw in client.list_agents(include_default=True):
         item = read_run(raw, "the list of agents")
         if isinstance(item, Run):
             name, project = item.text("name") or "", item.text("project_id") or ""
-            agents.append(Agent(item.id, name, project, raw, item.content_hash))
+            agents.setdefault(item.id, Agent(item.id, name, project, raw, item.content_hash))
         else:
             rejected.append(item)
-    return agents, rejected
+    return list(agents.values()), rejected
 
 
 def select_agents(agents: Sequence[Agent], wanted: Sequence[str]) -> list[Agent]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import logging
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -11,7 +13,9 @@ from .. import settings
 from ..service.records import Run
 from .agent_state import AgentState, last_change
 from .events import Selection
-from .warehouse_index import RunIndex
+from .warehouse_index import RunIndex, Warehouse
+
+_logger = logging.getLogger(__name__)
 
 Verdict = Literal["new", "updated", "unchanged", "incomplete"]
 """`incomplete` is a run that the warehouse has as it is, but for the record of its file."""
@@ -42,6 +46,24 @@ def by_state(state: AgentState, run: Run, horizon: datetime | None) -> Verdict:
     if changed <= horizon:
         return "unchanged"
     return "updated" if created is not None and created <= horizon else "new"
+
+
+def by_warehouse(warehouse: Warehouse, runs: Sequence[Run], selection: Selection) -> Iterator[tuple[Run, Verdict]]:
+    """Yield runs that were asked for by their IDs, each with the verdict by what the warehouse has.
+
+    An answer that is older than that, of a replica that lags behind, is not taken.
+    """
+    index = warehouse.runs([run.id for run in runs])
+    verdicts = {run.id: by_index(index, run, selection) for run in runs}
+    updated = [] if selection.rewrite else [run_id for run_id, verdict in verdicts.items() if verdict == "updated"]
+    there = warehouse.updated_at(updated)
+    for run in runs:
+        changed = run.time("updated_at")
+        if run.id in there and changed is not None and changed < there[run.id]:
+            _logger.warning("the warehouse has run %s as it was later, at %s: it stays", run.id, there[run.id])
+            yield run, "unchanged"
+        else:
+            yield run, verdicts[run.id]
 
 
 def by_index(index: RunIndex, run: Run, selection: Selection) -> Verdict:

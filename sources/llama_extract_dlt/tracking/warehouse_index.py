@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
@@ -86,6 +87,9 @@ class Warehouse(Protocol):
 
     def agents_of(self, ids: Sequence[str]) -> dict[str, str]:
         """Return the agents that these runs belonged to when they were loaded, by the run's id."""
+
+    def updated_at(self, ids: Sequence[str]) -> dict[str, datetime]:
+        """Return when these runs last changed as they are there, by the run's id, as far as they say."""
 
     def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
         """Return the agents that have runs there, with their projects."""

@@ -1,7 +1,9 @@
 """Rows that somebody deleted or doubled, dlt's own tables lost, a dataset that dlt would empty."""
 
+import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dlt
 import pytest
@@ -12,7 +14,7 @@ from llama_extract_dlt import LlamaExtractError, plan_sync, settings, sync
 from support.agents import Agent, fill
 from support.command import Command
 from support.doors import account_of, pipeline_of, query, run, source_of
-from support.truth import assert_true, honest
+from support.truth import assert_true, deleted, honest
 from support.warehouse import DATA, Warehouse
 
 # ── rows that somebody deleted ──────────────────────────────────────────────────────────────────────────────────────
@@ -236,4 +238,138 @@ def test_a_run_that_another_pipeline_found_deleted_and_that_is_back_is_loaded_by
     load("ours")
     assert_true(house)
     load("theirs")
+    assert_true(house)
+
+
+# ── tables and columns that somebody has changed ────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("door", ["sync", "run"])
+@pytest.mark.parametrize("table", ["extraction_runs", DATA, "extraction_agents", "_dlt_loads", "_dlt_pipeline_state"])
+def test_a_table_that_was_dropped_comes_back_with_the_next_load(
+    letters: Agent, house: Warehouse, table: str, door: str
+) -> None:
+    ids = fill(letters, 7)
+    load = run if door == "run" else lambda house, **given: house.load(**given)
+    load(house, page_size=5)
+    query(house, f"drop table {table}")
+    load(house, page_size=5)
+    assert_true(house)
+    letters.edit(ids[-1])
+    load(house, page_size=5)
+    assert_true(house)
+    assert load(house, page_size=5)["runs"]["unchanged"] == 5
+
+
+@pytest.mark.parametrize("table", ["_dlt_loads", "_dlt_pipeline_state", "_dlt_version"])
+def test_refresh_loads_anew_where_a_table_of_dlt_is_lost(letters: Agent, house: Warehouse, table: str) -> None:
+    fill(letters, 3)
+    house.load()
+    query(house, f"drop table {table}")
+    sync(house.pipeline, source_of(house), refresh=True)
+    house.forget()
+    assert_true(house)
+
+
+def test_a_column_of_somebody_elses_gets_its_default(letters: Agent, house: Warehouse) -> None:
+    ids = fill(letters, 3)
+    house.load()
+    query(house, f"alter table {DATA} add column mine text default 'x'")
+    query(house, f"alter table {DATA} alter mine set not null")
+    letters.edit(ids[0])
+    fill(letters, 2)
+    house.load()
+    run(house, "another", full_scan=True)
+    assert set(query(house, f"select mine from {DATA}")) == {("x",)}
+    query(house, f"alter table {DATA} drop column mine")
+    assert_true(house)
+
+
+@pytest.mark.parametrize("door", ["sync", "run"])
+def test_a_number_is_not_rounded_where_somebody_made_its_column_one_for_integers(
+    letters: Agent, house: Warehouse, door: str
+) -> None:
+    letters.add(data={"n": 1.5})
+    house.load()
+    query(house, f"update {DATA} set n = 2")
+    query(house, f"alter table {DATA} alter n type bigint")
+    letters.add(data={"n": 28320.08})
+    letters.add(data={"n": 7})
+    load = run if door == "run" else lambda house, **given: house.load(**given)
+    load(house)
+    load(house, rewrite=True)
+    assert_true(house)
+
+
+# ── what the service says ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("agent_id", ["00000000-0000-4000-8000-000000000000", None])
+def test_a_run_that_says_another_agent_than_its_list_is_loaded_once(
+    cloud: Emulator, letters: Agent, house: Warehouse, agent_id: str | None
+) -> None:
+    ids = fill(letters, 4)
+    document = cloud.run(ids[1]) | {"extraction_agent_id": agent_id}
+    cloud.set_raw(ids[1], json.dumps(document).encode())
+    assert house.load()["runs"]["new"] == 4
+    for _ in range(2):
+        counts = house.load(full_scan=True)
+        assert (counts["runs"]["new"], counts["runs"]["updated"], counts["tables"]) == (0, 0, {})
+        assert counts["unreadable"] == {}
+    cloud.delete_run(ids[2] if agent_id is None else ids[1])
+    assert house.load(full_scan=True)["runs"]["deleted"] == 1
+    assert deleted(house) == {ids[2] if agent_id is None else ids[1]}
+
+
+@pytest.mark.parametrize("name", ["Letters", "Another name"])
+def test_an_agent_that_is_listed_twice_is_read_once(
+    cloud: Emulator, letters: Agent, house: Warehouse, name: str
+) -> None:
+    fill(letters, 3)
+
+    def twice(path: str, query: object, document: Any) -> Any:
+        listed = path == "/api/v1/extraction/extraction-agents"
+        return [*document, *(agent | {"name": name} for agent in document)] if listed else None
+
+    cloud.on_answer = twice
+    assert house.load()["runs"]["new"] == 3
+    letters.delete(0)
+    runs = house.load(full_scan=True)["runs"]
+    assert (runs["deleted"], runs["unchanged"]) == (1, 2)
+    assert_true(house)
+
+
+@pytest.mark.parametrize("by", ["run_ids", "job_ids"])
+def test_an_answer_by_id_that_is_older_than_the_warehouse_is_not_taken(
+    cloud: Emulator, letters: Agent, house: Warehouse, by: str
+) -> None:
+    job = "11111111-2222-4333-8444-555555555555"
+    [run_id] = letters.add(status="PENDING", job_id=job)
+    old = cloud.run(run_id)
+    letters.finish(run_id)
+    house.load()
+
+    def lags(path: str, query: object, document: Any) -> Any:
+        return old if path.startswith("/api/v1/extraction/runs/") else None
+
+    cloud.on_answer = lags
+    wanted = {"run_ids": [run_id], "job_ids": [job]}[by]
+    assert house.load(**{by: wanted})["runs"]["unchanged"] == 1
+    assert_true(house)
+    cloud.on_answer = None
+    letters.edit(run_id)
+    assert house.load(**{by: wanted})["runs"]["updated"] == 1
+    assert_true(house)
+
+
+def test_a_plain_run_without_a_trace_is_refused_in_one_line(
+    letters: Agent, house: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(letters, 1)
+    monkeypatch.setenv("ENABLE_RUNTIME_TRACE", "false")
+    with pytest.raises(PipelineStepFailed) as failed:
+        run(house)
+    assert "enable_runtime_trace" in str(failed.value)
+    house.pipeline = pipeline_of(house)
+    house.load()
     assert_true(house)

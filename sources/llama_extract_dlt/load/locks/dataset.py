@@ -15,6 +15,7 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
+from ...errors import ConfigurationError
 from ..destinations.duckdb_file import keep_duckdb_open
 from ..destinations.ducklake import ducklake_catalog, open_ducklake_once
 from ..dlt_inside import PassingCollector, database_file
@@ -41,7 +42,7 @@ def alone(pipeline: dlt.Pipeline, wait: float, on_wait: Callable[[str], object] 
         try:
             yield lock
         finally:
-            del _LOCKS[pipeline]
+            _LOCKS.pop(pipeline, None)  # it may be collected already
 
 
 def keep_alone(pipeline: dlt.Pipeline, wait: float) -> None:
@@ -53,6 +54,11 @@ def keep_alone(pipeline: dlt.Pipeline, wait: float) -> None:
     with _guarding:
         if pipeline in _LOCKS:
             return
+        if not pipeline.config.enable_runtime_trace:  # by which dlt tells that it has ended
+            raise ConfigurationError(
+                "enable_runtime_trace is off, and without it others would be kept out of the dataset for good: "
+                "leave it on, or load with sync(pipeline, source)"
+            )
         if not isinstance(pipeline.collector, _Guard):
             pipeline.collector = _Guard(pipeline, wait)
         guard = pipeline.collector

@@ -76,7 +76,7 @@ class Damage:
     def _of_unfinished_loads(self) -> Iterator[str]:
         """Yield the runs that a load has written that did not come to its end, or after one that had begun later."""
         sql = self._sql
-        if "_dlt_load_id" not in sql.runs_columns:
+        if "_dlt_load_id" not in sql.runs_columns or not sql.has(sql.schema.loads_table_name):
             return
         key, load = f"r.{sql.column('id')}", f"r.{sql.column('_dlt_load_id')}"
         status = f"l.{sql.column('status')}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 import dlt
 import pyarrow as pa
 from dlt.common.destination.client import JobClientBase, WithStateSync
 from dlt.common.libs.pyarrow import row_tuples_to_arrow
+from dlt.common.time import ensure_datetime_in_tz
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ...tables.contract import AGENTS, RUNS, SCHEMAS, child_tables
@@ -16,7 +18,7 @@ from ..destinations.lakes import Lake
 from ..dlt_inside import stored_columns
 from .damage import Damage
 from .queries import Queries, marks, portions
-from .stored_schema import complete, database_exists, take_over_stored
+from .stored_schema import complete, database_exists, make_lost_tables, take_over_stored
 
 
 class SqlWarehouse:
@@ -26,6 +28,7 @@ class SqlWarehouse:
         suspects: after `inspect`, runs whose rows are not those that were written for them.
         orphans: after `inspect`, ids that child tables have rows of, but not the table of the runs.
         pipelines: the names of all that load into the dataset, each with the newest load that left a state.
+        lost: tables that have had rows and are not there any more.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class SqlWarehouse:
         self.suspects: set[str] = set()
         self.orphans: list[str] = []
         self.pipelines: dict[str, str] = {}
+        self.lost: list[str] = []
         self._sql = Queries(None, None)
         self._is_there = True
         self._inspected = False
@@ -73,13 +77,19 @@ class SqlWarehouse:
 
     def _take_columns_over(self, schema: dlt.Schema, names: Iterable[str]) -> None:
         with self._sql.connected() as client:
-            take_over_stored(client, schema, self._hidden)
+            stored = take_over_stored(client, schema, self._hidden)
             states = schema.state_table_name
             known = [*schema.data_table_names(include_incomplete=True), schema.loads_table_name, states]
             for name, columns in stored_columns(client, schema, [*known, RUNS, AGENTS, SCHEMAS, *names]):
                 if columns and name not in self._hidden:
                     self._sql.there[name] = frozenset(columns)
                     complete(schema, name, columns)
+            if stored is not None and not isinstance(client, Lake):  # which has no files of a table without rows
+                missing = set(stored.data_table_names(seen_data_only=True)) - self._sql.there.keys()
+                self.lost = sorted(missing - self._hidden)
+                dlts_own = {schema.loads_table_name, states} - self._sql.there.keys()
+                made = make_lost_tables(client, stored, [*self.lost, *dlts_own])
+                self._sql.there |= {name: frozenset(columns) for name, columns in made.items()}
         if self._sql.has(states):
             name, load = self._sql.column("pipeline_name"), self._sql.column("_dlt_load_id")
             query = f"SELECT {name}, MAX({load}) FROM {self._sql.name(states)} GROUP BY {name}"  # noqa: S608
@@ -168,6 +178,16 @@ class SqlWarehouse:
         query = f"SELECT {key}, {agent} FROM {sql.name(RUNS)} WHERE {key} IN "  # noqa: S608
         return {row[0]: row[1] or "" for some in portions(ids) for row in sql.each(f"{query}({marks(some)})", some)}
 
+    def updated_at(self, ids: Sequence[str]) -> dict[str, datetime]:
+        """Return when these runs last changed as they are here, by the run's id, as far as they say."""
+        sql = self._sql
+        if not {"id", "updated_at"} <= sql.runs_columns:
+            return {}
+        key, updated = sql.column("id"), sql.column("updated_at")
+        query = f"SELECT {key}, {updated} FROM {sql.name(RUNS)} WHERE {key} IN"  # noqa: S608
+        found = (row for some in portions(ids) for row in sql.each(f"{query} ({marks(some)})", some))
+        return {run_id: ensure_datetime_in_tz(moment, UTC) for run_id, moment in found if moment is not None}
+
     def agents(self, *, found_deleted: bool = False) -> dict[str, str]:
         """Return the agents that have runs here, with their projects; runs found deleted count if asked for."""
         sql = self._sql
@@ -225,7 +245,7 @@ class SqlWarehouse:
         if not values or not sql.has(RUNS) or not {"id", column} <= sql.runs_columns:
             return
         key, load, status = sql.column("id"), sql.column("load_id"), sql.column("status")
-        if {"_content_hash", "_dlt_load_id"} <= sql.runs_columns:
+        if {"_content_hash", "_dlt_load_id"} <= sql.runs_columns and sql.has(sql.schema.loads_table_name):
             digest = f"CASE WHEN l.{status} = 0 THEN r.{sql.column('_content_hash')} END"
             loads = f"LEFT JOIN {sql.loads} l ON l.{load} = r.{sql.column('_dlt_load_id')} "
         else:

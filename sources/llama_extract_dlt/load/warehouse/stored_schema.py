@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,19 +28,57 @@ def database_exists(client: SqlJobClientBase | Lake) -> bool:
     return not isinstance(database, str) or database == ":memory:" or Path(database).is_file()
 
 
-def take_over_stored(client: WithStateSync | Lake, schema: dlt.Schema, but: Collection[str]) -> None:
-    """Add what the schema that dlt has stored in the destination knows."""
+def take_over_stored(client: WithStateSync | Lake, schema: dlt.Schema, but: Collection[str]) -> Schema | None:
+    """Add what the schema that dlt has stored in the destination knows, and return it."""
+    stored = stored_schema(client, schema.name)
+    for name, table in stored.tables.items() if stored is not None else ():
+        if name not in but:
+            complete(schema, name, table["columns"], like=table)
+    return stored
+
+
+def stored_schema(client: WithStateSync | Lake, name: str) -> Schema | None:
+    """Return the schema that dlt has stored in the destination."""
     with suppress(DestinationUndefinedEntity):
-        if stored := client.get_stored_schema(schema.name):
-            for name, table in Schema.from_dict(json.loads(stored.schema)).tables.items():
-                if name not in but:
-                    complete(schema, name, table["columns"], like=table)
+        if stored := client.get_stored_schema(name):
+            return Schema.from_dict(json.loads(stored.schema))
+    return None
+
+
+def make_lost_tables(client: Any, stored: Schema, tables: Iterable[str]) -> dict[str, TTableSchemaColumns]:
+    """Make tables that somebody has dropped, with no rows: dlt makes those of a schema with its first load only.
+
+    `stored` is the schema that dlt has stored. Returns the columns of those of the tables that are there then.
+    """
+    wanted = [name for name in tables if name in stored.tables]
+    there = {name: columns for name, columns in client.get_storage_tables(wanted) if columns}
+    lost = [name for name in wanted if name not in there]
+    if lost and isinstance(client, SqlJobClientBase):
+        own, client.schema = client.schema, stored
+        try:
+            client.update_stored_schema(lost, force=True)
+        finally:
+            client.schema = own
+        there |= {name: columns for name, columns in client.get_storage_tables(lost) if columns}
+    return there
 
 
 def complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like: Any = None) -> None:
-    """Add to the schema's table the columns that it lacks, and the table if that is missing."""
+    """Add to the schema's table the columns that it lacks, and the table if that is missing.
+
+    Without `like`, the table in another schema, they are those of the database's catalogue. There, a column that must
+    have a value is none of ours, and is left to its default; and one for integers was made so by hand.
+    """
     table: Any = schema.tables.get(name)
-    missing = [column for key, column in columns.items() if table is None or key not in table["columns"]]
+    missing = [
+        column
+        for key, column in columns.items()
+        if (table is None or key not in table["columns"]) and (like is not None or column.get("nullable", True))
+    ]
+    for key, column in columns.items() if table is not None and like is None else ():
+        own = table["columns"].get(key, {})
+        if own.get("data_type") == "double" and column.get("data_type") == "bigint":
+            own["data_type"] = "bigint"  # else what does not fit would be rounded
     if name in (schema.loads_table_name, schema.state_table_name) or not missing:
         return
     added: Any = new_table(name, columns=missing)
