@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 import dlt
-from dlt.common.destination.client import WithStateSync
 from dlt.extract import DltSource
 
 from . import config
@@ -23,7 +22,7 @@ from .load.locks.dataset import alone
 from .load.locks.turns import LONGEST_WAIT, Turns
 from .load.report import AgentReport, Progress, Report
 from .load.running_sync import RUNNING_SYNCS, RunningSync, company_of
-from .load.warehouse.stored_schema import make_lost_tables, stored_schema
+from .load.warehouse.stored_schema import know_all_tables
 from .load.watching import waiting, watching
 from .source import extraction_of, llama_extract
 from .tables.contract import AGENTS, RUNS
@@ -246,9 +245,7 @@ def _forget(pipeline: dlt.Pipeline, source: DltSource) -> None:
             dlt.current.resource_state(name).clear()
         yield from ()
 
-    with pipeline.destination_client() as client:
-        if isinstance(client, WithStateSync) and (stored := stored_schema(client, source.schema.name)) is not None:
-            make_lost_tables(client, stored, [stored.loads_table_name, stored.state_table_name])
+    know_all_tables(pipeline, source.schema.name)
     pipeline.run(DltSource(source.schema, source.section, [forget()]))
 
 

@@ -1,19 +1,21 @@
 """Lakes: formats that do not mix, and files that are only added to."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import dlt
 import pytest
-from deltalake import DeltaTable
+from deltalake import DeltaTable, write_deltalake
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import ConfigurationError, llama_extract, open_lake, sync
 from support.destinations import DESTINATIONS, Services
 from support.doors import Executioner, is_kill
 from support.lakes import delta_in_a_folder
-from support.truth import assert_true
+from support.truth import assert_true, deleted
+from support.warehouse import DATA
 
 
 @pytest.fixture
@@ -71,6 +73,55 @@ def test_pipelines_of_other_names_find_what_is_there(
             house.load(lookup_files=False)
             assert_true(house)
             cloud.add_run(agent, data={"total": turn, f"{house.pipeline.pipeline_name}_{turn}": [{"text": "new"}]})
+
+
+@pytest.mark.parametrize("kind", ["DuckDB", "Delta, local", "Parquet files, local"])
+def test_refresh_by_a_pipeline_that_never_loaded_the_dataset_loads_it_anew(
+    cloud: Emulator, tmp_path: Path, request: pytest.FixtureRequest, kind: str
+) -> None:
+    house = DESTINATIONS[kind](Services(tmp_path, request.getfixturevalue))(cloud)
+    house.load(lookup_files=False)
+    gone = cloud.runs()[2]["id"]
+    cloud.delete_run(gone)
+    first, destination = house.pipeline, house.pipeline.destination
+    other = dlt.pipeline("other", destination=destination, dataset_name="llama_extract")
+    table_format = {"table_format": "delta"} if kind.startswith("Delta") else {}
+    assert load(other, cloud, refresh=True, lookup_files=False, **table_format) == 5
+    for house.pipeline in (other, first, other):
+        house.forget()
+        assert_true(house)
+        assert deleted(house) == set()  # it was dropped with its table
+        house.load(lookup_files=False, full_scan=True)
+
+
+@pytest.mark.parametrize("kind", ["Delta, local", "Parquet files, local"])
+@pytest.mark.parametrize("lost", ["extraction_runs", "_dlt_loads", "_dlt_pipeline_state", "_dlt_version"])
+@pytest.mark.parametrize(("folder", "refresh"), [("kept", False), ("lost", True)])
+def test_a_table_that_was_dropped_comes_back_with_the_next_load(
+    cloud: Emulator, tmp_path: Path, request: pytest.FixtureRequest, kind: str, lost: str, refresh: bool, folder: str
+) -> None:
+    house = DESTINATIONS[kind](Services(tmp_path, request.getfixturevalue))(cloud)
+    house.load(lookup_files=False)
+    shutil.rmtree(tmp_path / "lake/llama_extract" / lost)
+    if folder == "lost":
+        house.pipeline.drop()
+    table_format = {"table_format": "delta"} if kind.startswith("Delta") else {}
+    load(house.pipeline, cloud, refresh=refresh, lookup_files=False, **table_format)
+    house.forget()
+    assert_true(house)
+    cloud.add_run(cloud.agents()[0]["id"])
+    house.load(lookup_files=False)
+    assert_true(house)
+
+
+def test_a_full_scan_takes_away_what_is_twice_in_delta_tables(cloud: Emulator, tmp_path: Path) -> None:
+    house = delta_in_a_folder(cloud, tmp_path / "lake")
+    house.load(lookup_files=False)
+    for name in ("extraction_runs", DATA):
+        table = DeltaTable(tmp_path / "lake/llama_extract" / name)
+        write_deltalake(table, table.to_pyarrow_table(), mode="append")
+    assert house.load(lookup_files=False, full_scan=True)["runs"]["updated"] == 6
+    assert_true(house)
 
 
 @pytest.mark.parametrize("moment", [1, 20, 40, 60])

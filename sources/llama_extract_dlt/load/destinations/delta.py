@@ -23,12 +23,22 @@ _CHECKPOINTS = {"delta.checkpointInterval": str(DELTA_CHECKPOINT_EVERY)}
 
 
 def delta_files(client: FilesystemClient, table: str) -> list[str]:
-    """Return the files that have the table's rows now; none if there is no such table."""
-    try:
-        files: list[str] = client.load_open_table("delta", table).file_uris()
-    except DestinationUndefinedEntity:
+    """Return the files that have the table's rows now; none if there is no such table. No schema has to know it."""
+    from deltalake import DeltaTable
+
+    location, options = _place(client, table)
+    if not DeltaTable.is_deltatable(location, options):
         return []
+    files: list[str] = DeltaTable(location, storage_options=options).file_uris()
     return files
+
+
+def _place(client: FilesystemClient, table: str) -> tuple[str, dict[str, str]]:
+    """Return where the table is, and what it takes to get there."""
+    from dlt.common.libs.deltalake import deltalake_storage_options
+
+    options = deltalake_storage_options(client.config.credentials, client.config.deltalake_storage_options)
+    return client.get_open_table_location("delta", table), options
 
 
 def replace_by_key_in_delta_tables() -> None:
@@ -67,11 +77,7 @@ def _read(files: list[str]) -> pa.Table:
 def _replace(client: FilesystemClient, name: str, data: pa.Table) -> None:
     """Replace the rows of the runs in `data`, tombstones among them, in one transaction."""
     from deltalake.exceptions import CommitFailedError
-    from dlt.common.libs.deltalake import (
-        deltalake_storage_options,
-        ensure_delta_compatible_arrow_data,
-        write_delta_table,
-    )
+    from dlt.common.libs.deltalake import ensure_delta_compatible_arrow_data, write_delta_table
 
     key = key_of(name)
     keys = pc.unique(data[key])
@@ -80,11 +86,9 @@ def _replace(client: FilesystemClient, name: str, data: pa.Table) -> None:
         try:
             table = client.load_open_table("delta", name)
         except DestinationUndefinedEntity:
-            options = deltalake_storage_options(client.config.credentials, client.config.deltalake_storage_options)
-            location = client.get_open_table_location("delta", name)
-            write_delta_table(
-                location, rows, "append", storage_options=options, configuration=client.config.deltalake_configuration
-            )
+            location, options = _place(client, name)
+            configuration = client.config.deltalake_configuration
+            write_delta_table(location, rows, "append", storage_options=options, configuration=configuration)
             return
         try:
             _merge(table, rows, key, keys)
@@ -98,15 +102,20 @@ def _merge(table: Any, rows: pa.Table, key: str, keys: pa.Array) -> None:
     from dlt.common.libs.deltalake import evolve_delta_table_schema
 
     evolve_delta_table_schema(table, rows.schema)
+    if not len(keys):
+        return
     listed = ", ".join("'" + value.replace("'", "''") + "'" for value in keys.to_pylist())
     of_these = f"target.{key} IN ({listed})"
     if not rows.num_rows:
         table.delete(of_these.removeprefix("target."))
         return
     own = "_dlt_id" if key == "_run_id" else key
+    same = f"target.{own} = source.{own} AND {of_these}"
+    if "_dlt_load_id" in rows.column_names:
+        same += (
+            " AND target._dlt_load_id = source._dlt_load_id"  # others go: of a row that is there twice, each would stay
+        )
     # Only files with rows of these runs are read and written again.
-    merge = table.merge(
-        rows, f"target.{own} = source.{own} AND {of_these}", source_alias="source", target_alias="target"
-    )
+    merge = table.merge(rows, same, source_alias="source", target_alias="target")
     merge = merge.when_matched_update_all().when_not_matched_insert_all()
     merge.when_not_matched_by_source_delete(of_these).execute()

@@ -16,6 +16,7 @@ import dlt
 import duckdb
 from dlt.common.destination.client import StateInfo, StorageSchemaInfo
 from dlt.common.json import json
+from dlt.common.libs.pyarrow import py_arrow_to_table_schema_columns
 from dlt.common.schema import Schema
 from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.destinations.exceptions import DatabaseException
@@ -82,9 +83,18 @@ class Lake:
         self._listed: dict[str, list[str]] | None = None
         self._views: set[str] = set()
 
-    def take_schema(self, schema: Schema) -> None:
-        """Go by this schema: the client's is empty where the pipeline has not loaded into the lake yet."""
+    @property
+    def schema(self) -> Schema:
+        """The schema that is gone by, to be set: the client's is empty where the pipeline has not loaded here yet."""
+        return self._files.schema
+
+    @schema.setter
+    def schema(self, schema: Schema) -> None:
         self._files.schema = schema
+
+    def update_stored_schema(self, tables: Iterable[str], *, force: bool) -> None:
+        """Let dlt make the folders of these tables."""
+        self._files.update_stored_schema(tables, force=force)
 
     def refresh(self) -> None:
         """Ask for all tables anew: something was loaded."""
@@ -124,6 +134,9 @@ class Lake:
                     columns = schema.get_table_columns(name)
                 elif name == schema.state_table_name:  # which the source's schema need not have
                     columns = {column: {"name": column, "data_type": "text"} for column in _STATE_COLUMNS}
+                elif files := self._data_files(name):  # no schema that dlt has stored knows it
+                    read = self.connection.execute(f"SELECT * FROM {_read(files)} LIMIT 0").to_arrow_table()  # noqa: S608
+                    columns = py_arrow_to_table_schema_columns(read.schema)
             yield name, columns
 
     def make_qualified_table_name(self, name: str) -> str:
@@ -214,7 +227,7 @@ class Lake:
 
     def _rows(self, files: Sequence[str], columns: Sequence[str]) -> str:
         """Return the query for all rows in the files, with the columns, and the load that wrote the file."""
-        read = f"read_parquet([{', '.join(map(_text, files))}], union_by_name = true, filename = '{_FILE}')"
+        read = _read(files, f", filename = '{_FILE}'")
         described = self.connection.execute(f"DESCRIBE SELECT * FROM {read}").fetchall()  # noqa: S608
         found = {row[0] for row in described}
         padded = [("" if column in found else "NULL AS ") + self.escape_column_name(column) for column in columns]
@@ -248,6 +261,11 @@ def _connect(client: FilesystemClient) -> duckdb.DuckDBPyConnection:
     sql.memory_db = None  # else it would be closed with the client
     opened: duckdb.DuckDBPyConnection = sql.native_connection
     return opened
+
+
+def _read(files: Sequence[str], more: str = "") -> str:
+    """Return what a query reads Parquet files by; `more` are other options."""
+    return f"read_parquet([{', '.join(map(_text, files))}], union_by_name = true{more})"
 
 
 def _text(value: str) -> str:

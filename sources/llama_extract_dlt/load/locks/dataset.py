@@ -15,7 +15,6 @@ from dlt.common.pipeline import get_dlt_pipelines_dir
 from dlt.destinations.impl.filesystem.filesystem import FilesystemClient
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
-from ...errors import ConfigurationError
 from ..destinations.duckdb_file import keep_duckdb_open
 from ..destinations.ducklake import ducklake_catalog, open_ducklake_once
 from ..dlt_inside import PassingCollector, database_file
@@ -54,11 +53,6 @@ def keep_alone(pipeline: dlt.Pipeline, wait: float) -> None:
     with _guarding:
         if pipeline in _LOCKS:
             return
-        if not pipeline.config.enable_runtime_trace:  # by which dlt tells that it has ended
-            raise ConfigurationError(
-                "enable_runtime_trace is off, and without it others would be kept out of the dataset for good: "
-                "leave it on, or load with sync(pipeline, source)"
-            )
         if not isinstance(pipeline.collector, _Guard):
             pipeline.collector = _Guard(pipeline, wait)
         guard = pipeline.collector
@@ -77,6 +71,7 @@ class _Guard(PassingCollector):
         self._wait = wait
         self._lock = ExitStack()
         self._beginning = threading.Lock()
+        self._traced = True
 
     def begin(self) -> None:
         pipeline = self._pipeline()
@@ -89,7 +84,13 @@ class _Guard(PassingCollector):
         if step.startswith("Load ") and (pipeline := self._pipeline()) is not None:
             keep_alone(pipeline, self._wait)
             keep_duckdb_open(pipeline, self._lock)
+            self._traced = pipeline.config.enable_runtime_trace
         super()._start(step)
+
+    def _stop(self) -> None:
+        super()._stop()
+        if not self._traced:  # nobody tells when all has ended: the load was the last step
+            self._lock.close()
 
     def on_end_trace(self, *args: Any) -> None:
         """Let others in."""

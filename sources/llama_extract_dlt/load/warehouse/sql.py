@@ -64,7 +64,7 @@ class SqlWarehouse:
             self._is_there = False
         else:
             if isinstance(client, Lake):
-                client.take_schema(schema)
+                client.schema = schema
             self._sql = Queries(client, schema)
             self._take_columns_over(schema, names)
 
@@ -84,9 +84,11 @@ class SqlWarehouse:
                 if columns and name not in self._hidden:
                     self._sql.there[name] = frozenset(columns)
                     complete(schema, name, columns)
-            if stored is not None and not isinstance(client, Lake):  # which has no files of a table without rows
-                missing = set(stored.data_table_names(seen_data_only=True)) - self._sql.there.keys()
-                self.lost = sorted(missing - self._hidden)
+            if stored is not None:
+                had_rows = set(stored.data_table_names(seen_data_only=True)) - self._hidden
+                if isinstance(client, Lake):
+                    had_rows &= {RUNS}  # others may have no rows, and a lake no files of them then
+                self.lost = sorted(had_rows - self._sql.there.keys())
                 dlts_own = {schema.loads_table_name, states} - self._sql.there.keys()
                 made = make_lost_tables(client, stored, [*self.lost, *dlts_own])
                 self._sql.there |= {name: frozenset(columns) for name, columns in made.items()}

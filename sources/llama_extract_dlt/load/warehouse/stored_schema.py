@@ -16,7 +16,11 @@ from dlt.common.schema.typing import TTableSchemaColumns
 from dlt.common.schema.utils import new_table
 from dlt.destinations.job_client_impl import SqlJobClientBase
 
+from ...tables.contract import RESERVED
 from ..destinations.lakes import Lake
+
+_KEYS = RESERVED | {"id", "hash"}
+"""Columns of ours that must have a value, and others."""
 
 
 def database_exists(client: SqlJobClientBase | Lake) -> bool:
@@ -45,35 +49,50 @@ def stored_schema(client: WithStateSync | Lake, name: str) -> Schema | None:
     return None
 
 
+def know_all_tables(pipeline: dlt.Pipeline, name: str) -> None:
+    """Let the pipeline's schema of that name have all that is in its dataset, whichever pipeline has loaded it.
+
+    dlt drops, for a `refresh`, what the pipeline's own schema has. Tables that dlt needs for that are made if lost.
+    """
+    with pipeline.destination_client() as client:
+        stored = stored_schema(client, name) if isinstance(client, WithStateSync) else None
+        if stored is None:
+            return
+        make_lost_tables(client, stored, [stored.loads_table_name, stored.state_table_name])
+    own: Schema = pipeline.schemas.get(name, stored)
+    for table, described in stored.tables.items():
+        complete(own, table, described["columns"], like=described)
+    pipeline.schemas.save_schema(own)
+
+
 def make_lost_tables(client: Any, stored: Schema, tables: Iterable[str]) -> dict[str, TTableSchemaColumns]:
     """Make tables that somebody has dropped, with no rows: dlt makes those of a schema with its first load only.
 
     `stored` is the schema that dlt has stored. Returns the columns of those of the tables that are there then.
     """
     wanted = [name for name in tables if name in stored.tables]
-    there = {name: columns for name, columns in client.get_storage_tables(wanted) if columns}
-    lost = [name for name in wanted if name not in there]
-    if lost and isinstance(client, SqlJobClientBase):
-        own, client.schema = client.schema, stored
-        try:
+    own, client.schema = client.schema, stored
+    try:
+        lost = [name for name, columns in client.get_storage_tables(wanted) if not columns]
+        if lost:
             client.update_stored_schema(lost, force=True)
-        finally:
-            client.schema = own
-        there |= {name: columns for name, columns in client.get_storage_tables(lost) if columns}
-    return there
+        return {name: columns for name, columns in client.get_storage_tables(wanted) if columns}
+    finally:
+        client.schema = own
 
 
 def complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like: Any = None) -> None:
     """Add to the schema's table the columns that it lacks, and the table if that is missing.
 
-    Without `like`, the table in another schema, they are those of the database's catalogue. There, a column that must
-    have a value is none of ours, and is left to its default; and one for integers was made so by hand.
+    Without `like`, the table in another schema, they are those of the database's catalogue. There, another column than
+    ours that must have a value is left to its default; and one for integers was made so by hand.
     """
     table: Any = schema.tables.get(name)
     missing = [
         column
         for key, column in columns.items()
-        if (table is None or key not in table["columns"]) and (like is not None or column.get("nullable", True))
+        if (table is None or key not in table["columns"])
+        and (like is not None or key in _KEYS or column.get("nullable", True))
     ]
     for key, column in columns.items() if table is not None and like is None else ():
         own = table["columns"].get(key, {})
