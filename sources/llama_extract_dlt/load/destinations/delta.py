@@ -112,9 +112,8 @@ def _merge(table: Any, rows: pa.Table, key: str, keys: pa.Array) -> None:
     own = "_dlt_id" if key == "_run_id" else key
     same = f"target.{own} = source.{own} AND {of_these}"
     if "_dlt_load_id" in rows.column_names:
-        same += (
-            " AND target._dlt_load_id = source._dlt_load_id"  # others go: of a row that is there twice, each would stay
-        )
+        # Rows of other loads go: of a row that was there twice, both would be updated.
+        same += " AND target._dlt_load_id = source._dlt_load_id"
     # Only files with rows of these runs are read and written again.
     merge = table.merge(rows, same, source_alias="source", target_alias="target")
     merge = merge.when_matched_update_all().when_not_matched_insert_all()

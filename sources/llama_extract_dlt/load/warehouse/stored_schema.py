@@ -70,7 +70,8 @@ def make_lost_tables(client: Any, stored: Schema, tables: Iterable[str]) -> dict
 
     `stored` is the schema that dlt has stored. Returns the columns of those of the tables that are there then.
     """
-    wanted = [name for name in tables if name in stored.tables]
+    if not (wanted := [name for name in tables if name in stored.tables]):
+        return {}
     own, client.schema = client.schema, stored
     try:
         lost = [name for name, columns in client.get_storage_tables(wanted) if not columns]
