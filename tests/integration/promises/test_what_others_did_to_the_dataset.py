@@ -271,6 +271,39 @@ def test_refresh_loads_anew_where_a_table_of_dlt_is_lost(letters: Agent, house: 
     assert_true(house)
 
 
+@pytest.mark.parametrize("names", [["first"], ["first", "second"]])
+def test_a_column_that_was_dropped_after_dlts_table_of_versions_ends_no_load(
+    letters: Agent, house: Warehouse, names: list[str]
+) -> None:
+    fill(letters, 2)
+    for name in names:
+        run(house, name)
+    query(house, "drop table _dlt_version")
+    fill(letters, 1)
+    run(house, "first")
+    query(house, "alter table extraction_runs drop column agent_name")
+    for name in reversed(names):
+        fill(letters, 1)
+        assert run(house, name)["runs"]["new"] == 1
+    run(house, "first", rewrite=True)
+    assert_true(house)
+
+
+@pytest.mark.parametrize("more", [[], ["_dlt_pipeline_state"]])
+@pytest.mark.parametrize("folder", ["kept", "lost"])
+def test_a_table_that_was_dropped_together_with_dlts_own_comes_back_with_the_next_load(
+    letters: Agent, house: Warehouse, folder: str, more: list[str]
+) -> None:
+    fill(letters, 3)
+    house.load()
+    for table in ["extraction_runs__config", "_dlt_version", *more]:
+        query(house, f"drop table {table}")
+    if folder == "lost":
+        house.pipeline.drop()
+    house.load()
+    assert_true(house)
+
+
 def test_a_column_of_somebody_elses_gets_its_default(letters: Agent, house: Warehouse) -> None:
     ids = fill(letters, 3)
     house.load()

@@ -84,18 +84,31 @@ class SqlWarehouse:
                 if columns and name not in self._hidden:
                     self._sql.there[name] = frozenset(columns)
                     complete(schema, name, columns)
-            if stored is not None:
-                had_rows = set(stored.data_table_names(seen_data_only=True)) - self._hidden
-                if isinstance(client, Lake):
-                    had_rows &= {RUNS}  # others may have no rows, and a lake no files of them then
-                self.lost = sorted(had_rows - self._sql.there.keys())
-                dlts_own = {schema.loads_table_name, states} - self._sql.there.keys()
-                made = make_lost_tables(client, stored, [*self.lost, *dlts_own])
-                self._sql.there |= {name: frozenset(columns) for name, columns in made.items()}
+            self._make_what_is_lost(client, stored, names)
         if self._sql.has(states):
             name, load = self._sql.column("pipeline_name"), self._sql.column("_dlt_load_id")
             query = f"SELECT {name}, MAX({load}) FROM {self._sql.name(states)} GROUP BY {name}"  # noqa: S608
             self.pipelines = {row[0]: row[1] or "" for row in self._sql.each(query)}
+
+    def _make_what_is_lost(
+        self, client: SqlJobClientBase | Lake, stored: dlt.Schema | None, names: Iterable[str]
+    ) -> None:
+        """Find the tables that somebody has dropped, and make them again, and lost columns; `client` is connected."""
+        there = self._sql.there
+        if isinstance(client, Lake):
+            known, had_rows = stored, {RUNS} & (stored.tables.keys() if stored else set())
+            lost_columns = set[str]()  # files need not have all columns, and other tables may have no files
+        else:
+            known = stored or client.schema
+            had_rows = {*known.data_table_names(seen_data_only=True), *names}
+            lost_columns = {
+                name for name in there if name in known.tables and known.get_table_columns(name).keys() - there[name]
+            }
+        self.lost = sorted(had_rows - self._hidden - there.keys())
+        if known is not None and (there or stored):  # else the whole dataset is gone, and dlt makes it
+            dlts_own = {known.loads_table_name, known.state_table_name} - there.keys()
+            made = make_lost_tables(client, known, {*self.lost, *dlts_own, *lost_columns})
+            there |= {name: frozenset(columns) for name, columns in made.items()}
 
     def state_text(self, pipeline_name: str) -> str | None:
         """Return the state that the last load of a pipeline has left here, as dlt keeps it."""

@@ -65,18 +65,16 @@ def know_all_tables(pipeline: dlt.Pipeline, name: str) -> None:
     pipeline.schemas.save_schema(own)
 
 
-def make_lost_tables(client: Any, stored: Schema, tables: Iterable[str]) -> dict[str, TTableSchemaColumns]:
-    """Make tables that somebody has dropped, with no rows: dlt makes those of a schema with its first load only.
+def make_lost_tables(client: Any, known: Schema, tables: Iterable[str]) -> dict[str, TTableSchemaColumns]:
+    """Make tables that somebody has dropped, with no rows, and columns: dlt makes those of a schema only once.
 
-    `stored` is the schema that dlt has stored. Returns the columns of those of the tables that are there then.
+    `known` is the schema that has them. Returns the columns of those of the tables that are there then.
     """
-    if not (wanted := [name for name in tables if name in stored.tables]):
+    if not (wanted := [name for name in tables if name in known.tables]):
         return {}
-    own, client.schema = client.schema, stored
+    own, client.schema = client.schema, known
     try:
-        lost = [name for name, columns in client.get_storage_tables(wanted) if not columns]
-        if lost:
-            client.update_stored_schema(lost, force=True)
+        client.update_stored_schema([*wanted, known.version_table_name], force=True)
         return {name: columns for name, columns in client.get_storage_tables(wanted) if columns}
     finally:
         client.schema = own
