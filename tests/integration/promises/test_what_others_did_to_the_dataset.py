@@ -213,9 +213,10 @@ def test_a_dataset_that_is_named_to_run_is_complete_with_the_next_load(
     assert query(house, "select count(*) from other.extraction_runs__data") == [(3 + added,)]
 
 
-@pytest.mark.parametrize("place", [0, 9])
-@pytest.mark.parametrize("deleted_runs", ["flag", "remove"])
-@pytest.mark.parametrize("door", ["sync", "run"])
+@pytest.mark.parametrize(
+    ("door", "deleted_runs", "place"),
+    [("sync", "flag", 0), ("sync", "remove", 9), ("run", "flag", 9), ("run", "remove", 0)],
+)
 def test_a_run_that_another_pipeline_found_deleted_and_that_is_back_is_loaded_by_each(
     cloud: Emulator, letters: Agent, house: Warehouse, door: str, deleted_runs: str, place: int
 ) -> None:
