@@ -1,6 +1,8 @@
 """Rows that somebody deleted or doubled, dlt's own tables lost, a dataset that dlt would empty."""
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,11 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
-from llama_extract_dlt import LlamaExtractError, plan_sync, settings, sync
-from support.agents import Agent, fill
+from llama_extract_dlt import DatasetBusyError, LlamaExtractError, plan_sync, settings, sync
+from llama_extract_dlt.load.locks.dataset import alone
+from support.agents import Agent, Json, fill
 from support.command import Command
-from support.doors import account_of, pipeline_of, query, run, source_of
+from support.doors import Quiet, account_of, pipeline_of, query, run, source_of
 from support.truth import assert_true, deleted, honest
 from support.warehouse import DATA, Warehouse
 
@@ -242,6 +245,9 @@ def test_a_run_that_another_pipeline_found_deleted_and_that_is_back_is_loaded_by
     assert_true(house)
 
 
+LOAD: dict[str, Callable[..., Json]] = {"sync": Warehouse.load, "run": run}
+"""By the door."""
+
 # ── tables and columns that somebody has changed ────────────────────────────────────────────────────────────────────
 
 
@@ -251,7 +257,7 @@ def test_a_table_that_was_dropped_comes_back_with_the_next_load(
     letters: Agent, house: Warehouse, table: str, door: str
 ) -> None:
     ids = fill(letters, 7)
-    load = run if door == "run" else lambda house, **given: house.load(**given)
+    load = LOAD[door]
     load(house, page_size=5)
     query(house, f"drop table {table}")
     load(house, page_size=5)
@@ -329,7 +335,7 @@ def test_a_number_is_not_rounded_where_somebody_made_its_column_one_for_integers
     query(house, f"alter table {DATA} alter n type bigint")
     letters.add(data={"n": 28320.08})
     letters.add(data={"n": 7})
-    load = run if door == "run" else lambda house, **given: house.load(**given)
+    load = LOAD[door]
     load(house)
     load(house, rewrite=True)
     assert_true(house)
@@ -400,13 +406,30 @@ def test_a_plain_run_without_a_trace_lets_others_in_when_it_has_loaded(
     letters: Agent, house: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ENABLE_RUNTIME_TRACE", "false")
-    first = pipeline_of(house, "first")
+    refused = []
+
+    def knock() -> None:
+        with pytest.raises(DatasetBusyError), alone(second, 0.0):
+            pass
+
+    class Neighbour(Quiet):
+        """Tries to load between what is extracted and what is loaded, from a thread of its own as dlt wants it."""
+
+        def _start(self, step: str) -> None:
+            if step.startswith("Normalize"):
+                with ThreadPoolExecutor(1) as thread:
+                    thread.submit(knock).result()
+                refused.append(step)
+
+    second = pipeline_of(house, "second")
+    first = pipeline_of(house, "first", Neighbour())
     for _ in range(2):
         fill(letters, 1)
         first.run(source_of(house))
         house.forget()
         assert_true(house)  # with the file opened by itself
         fill(letters, 1)
-        sync(pipeline_of(house, "second"), source_of(house))
+        sync(second, source_of(house))
         house.forget()
         assert_true(house)
+    assert len(refused) == 2

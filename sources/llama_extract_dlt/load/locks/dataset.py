@@ -71,7 +71,7 @@ class _Guard(PassingCollector):
         self._wait = wait
         self._lock = ExitStack()
         self._beginning = threading.Lock()
-        self._traced = True
+        self._ends_with_step = False
 
     def begin(self) -> None:
         pipeline = self._pipeline()
@@ -84,12 +84,13 @@ class _Guard(PassingCollector):
         if step.startswith("Load ") and (pipeline := self._pipeline()) is not None:
             keep_alone(pipeline, self._wait)
             keep_duckdb_open(pipeline, self._lock)
-            self._traced = pipeline.config.enable_runtime_trace
+            self._ends_with_step = not pipeline.config.enable_runtime_trace  # nobody tells when all has ended
         super()._start(step)
 
     def _stop(self) -> None:
         super()._stop()
-        if not self._traced:  # nobody tells when all has ended: the load was the last step
+        if self._ends_with_step:
+            self._ends_with_step = False
             self._lock.close()
 
     def on_end_trace(self, *args: Any) -> None:

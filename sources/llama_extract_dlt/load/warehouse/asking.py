@@ -36,7 +36,7 @@ def ask_warehouse(
     if of_another or ("load_id" in state and not warehouse.has_load(state["load_id"])):
         _logger.info("what is remembered is not of this dataset, or of a later state of it: everything is read")
         state.clear()
-    if warehouse.lost:
+    elif warehouse.lost:
         _logger.warning("tables are gone, and all is read for them: %s", ", ".join(warehouse.lost))
         state.clear()
     _take_states_over(warehouse, pipeline.pipeline_name, schema.name, state, dataset)
