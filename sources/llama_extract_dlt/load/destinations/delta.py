@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from dlt.common.destination.exceptions import DestinationUndefinedEntity
 from dlt.destinations.impl.filesystem.filesystem import DeltaLoadFilesystemJob, FilesystemClient
 
 from ...settings import DELTA_CHECKPOINT_EVERY, DELTA_TRIES
@@ -23,14 +22,18 @@ _CHECKPOINTS = {"delta.checkpointInterval": str(DELTA_CHECKPOINT_EVERY)}
 
 
 def delta_files(client: FilesystemClient, table: str) -> list[str]:
-    """Return the files that have the table's rows now; none if there is no such table. No schema has to know it."""
+    """Return the files that have the table's rows now; none if there is no such table."""
+    opened = _open(client, table)
+    files: list[str] = opened.file_uris() if opened is not None else []
+    return files
+
+
+def _open(client: FilesystemClient, table: str) -> Any:
+    """Return the Delta table, whether or not a schema knows it; None if there is none."""
     from deltalake import DeltaTable
 
     location, options = _place(client, table)
-    if not DeltaTable.is_deltatable(location, options):
-        return []
-    files: list[str] = DeltaTable(location, storage_options=options).file_uris()
-    return files
+    return DeltaTable(location, storage_options=options) if DeltaTable.is_deltatable(location, options) else None
 
 
 def _place(client: FilesystemClient, table: str) -> tuple[str, dict[str, str]]:
@@ -83,9 +86,7 @@ def _replace(client: FilesystemClient, name: str, data: pa.Table) -> None:
     keys = pc.unique(data[key])
     rows = ensure_delta_compatible_arrow_data(without_tombstones(data))
     for left in reversed(range(DELTA_TRIES)):
-        try:
-            table = client.load_open_table("delta", name)
-        except DestinationUndefinedEntity:
+        if (table := _open(client, name)) is None:
             location, options = _place(client, name)
             configuration = client.config.deltalake_configuration
             write_delta_table(location, rows, "append", storage_options=options, configuration=configuration)

@@ -21,7 +21,7 @@ from ...tables.contract import RUNS
 from ..dlt_inside import save_extracted_schema, state_of_load, stored_columns
 from ..running_sync import RunningSync
 from ..warehouse.queries import marks, portions
-from ..warehouse.stored_schema import complete, take_over_stored
+from ..warehouse.stored_schema import complete_from_catalogue, take_over_stored
 from .dataset import keeps_out_everybody
 
 _logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Turns:
             take_over_stored(client, schema, ())
             for table, columns in stored_columns(client, schema, schema.data_table_names(include_incomplete=True)):
                 if columns:
-                    complete(schema, table, columns)
+                    complete_from_catalogue(schema, table, columns)
                     types[table] = {name: column.get("data_type") for name, column in columns.items()}
         save_extracted_schema(self._pipeline, schema)
         return types

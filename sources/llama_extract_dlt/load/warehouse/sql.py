@@ -18,7 +18,7 @@ from ..destinations.lakes import Lake
 from ..dlt_inside import stored_columns
 from .damage import Damage
 from .queries import Queries, marks, portions
-from .stored_schema import complete, database_exists, make_lost_tables, take_over_stored
+from .stored_schema import complete_from_catalogue, database_exists, make_lost_tables, take_over_stored
 
 
 class SqlWarehouse:
@@ -83,7 +83,7 @@ class SqlWarehouse:
             for name, columns in stored_columns(client, schema, [*known, RUNS, AGENTS, SCHEMAS, *names]):
                 if columns and name not in self._hidden:
                     self._sql.there[name] = frozenset(columns)
-                    complete(schema, name, columns)
+                    complete_from_catalogue(schema, name, columns)
             self._make_what_is_lost(client, stored, names)
         if self._sql.has(states):
             name, load = self._sql.column("pipeline_name"), self._sql.column("_dlt_load_id")

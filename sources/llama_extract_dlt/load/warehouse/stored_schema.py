@@ -18,6 +18,7 @@ from dlt.destinations.job_client_impl import SqlJobClientBase
 
 from ...tables.contract import RESERVED
 from ..destinations.lakes import Lake
+from ..dlt_inside import stored_columns
 
 _KEYS = RESERVED | {"id", "hash"}
 """Columns of ours that must have a value, and others."""
@@ -54,15 +55,15 @@ def know_all_tables(pipeline: dlt.Pipeline, name: str) -> None:
 
     dlt drops, for a `refresh`, what the pipeline's own schema has. Tables that dlt needs for that are made if lost.
     """
+    own: Schema | None = pipeline.schemas.get(name)
     with pipeline.destination_client() as client:
-        stored = stored_schema(client, name) if isinstance(client, WithStateSync) else None
+        if not isinstance(client, WithStateSync):
+            return
+        stored = stored_schema(client, name) if own is None else take_over_stored(client, own, ())
         if stored is None:
             return
         make_lost_tables(client, stored, [stored.loads_table_name, stored.state_table_name])
-    own: Schema = pipeline.schemas.get(name, stored)
-    for table, described in stored.tables.items():
-        complete(own, table, described["columns"], like=described)
-    pipeline.schemas.save_schema(own)
+    pipeline.schemas.save_schema(stored if own is None else own)
 
 
 def make_lost_tables(client: Any, known: Schema, tables: Iterable[str]) -> dict[str, TTableSchemaColumns]:
@@ -75,28 +76,28 @@ def make_lost_tables(client: Any, known: Schema, tables: Iterable[str]) -> dict[
     own, client.schema = client.schema, known
     try:
         client.update_stored_schema([*wanted, known.version_table_name], force=True)
-        return {name: columns for name, columns in client.get_storage_tables(wanted) if columns}
+        return {name: columns for name, columns in stored_columns(client, known, wanted) if columns}
     finally:
         client.schema = own
 
 
-def complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like: Any = None) -> None:
-    """Add to the schema's table the columns that it lacks, and the table if that is missing.
+def complete_from_catalogue(schema: dlt.Schema, name: str, columns: TTableSchemaColumns) -> None:
+    """Do what `complete` does, with the columns that the database's own catalogue has.
 
-    Without `like`, the table in another schema, they are those of the database's catalogue. There, another column than
-    ours that must have a value is left to its default; and one for integers was made so by hand.
+    A column for integers was made so by hand: what does not fit would be rounded. Another column than ours that must
+    have a value is left to its default.
     """
+    own: Any = schema.tables.get(name, {}).get("columns", {})
+    for key, column in columns.items():
+        if column.get("data_type") == "bigint" and own.get(key, {}).get("data_type") == "double":
+            own[key]["data_type"] = "bigint"
+    complete(schema, name, {key: one for key, one in columns.items() if key in _KEYS or one.get("nullable", True)})
+
+
+def complete(schema: dlt.Schema, name: str, columns: TTableSchemaColumns, like: Any = None) -> None:
+    """Add to the schema's table the columns that it lacks, and the table if that is missing, as it is in `like`."""
     table: Any = schema.tables.get(name)
-    missing = [
-        column
-        for key, column in columns.items()
-        if (table is None or key not in table["columns"])
-        and (like is not None or key in _KEYS or column.get("nullable", True))
-    ]
-    for key, column in columns.items() if table is not None and like is None else ():
-        own = table["columns"].get(key, {})
-        if own.get("data_type") == "double" and column.get("data_type") == "bigint":
-            own["data_type"] = "bigint"  # else what does not fit would be rounded
+    missing = [column for key, column in columns.items() if table is None or key not in table["columns"]]
     if name in (schema.loads_table_name, schema.state_table_name) or not missing:
         return
     added: Any = new_table(name, columns=missing)
