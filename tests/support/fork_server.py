@@ -27,9 +27,11 @@ EARLY = ("COVERAGE_", "LANG", "LC_", "PYTHON", "TZ")
 # Libraries, none of which looks at the environment or the outputs when it is imported. The project's own code is not
 # among them.
 IMPORTED = (
-    "dlt.common.libs.pyarrow", "dlt.destinations.impl.duckdb.duck", "dlt.destinations.impl.filesystem.filesystem",
-    "dlt.destinations.impl.postgres.postgres", "httpx", "msgspec", "numpy", "pyarrow.compute", "pyarrow.json",
-    "pyarrow.parquet", "rich.progress", "rich.table",
+    "dlt.common.libs.pyarrow", "dlt.common.libs.sql_alchemy_compat", "dlt.destinations.impl.duckdb.duck",
+    "dlt.destinations.impl.filesystem.filesystem", "dlt.destinations.impl.postgres.postgres", "h11", "httpcore",
+    "httpx", "msgspec", "numpy", "numpy.typing", "pandas", "pendulum.locales.en.locale", "pluggy", "pyarrow.compute",
+    "pyarrow.json", "pyarrow.pandas_compat", "pyarrow.parquet", "requests", "rich.progress", "rich.table",
+    "sqlalchemy",
 )  # fmt: skip
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of Linux
 

@@ -54,22 +54,21 @@ class Warehouse:
 
     def rows(self, table: str) -> list[Row]:
         """All rows of a table, copies that may be changed; none if there is no such table."""
+        return [dict(row) for row in self._all_rows().get(table, [])]
+
+    def tables(self) -> list[str]:
+        """The names of the tables, dlt's own left out; of the moment that the rows are of."""
+        return [name for name in self._all_rows() if not name.startswith("_dlt")]
+
+    def _all_rows(self) -> dict[str, list[Row]]:
         if not self._rows:
             self._rows = self._read()
-        return [dict(row) for row in self._rows.get(table, [])]
+        return self._rows
 
     def _read(self) -> dict[str, list[Row]]:
         with duckdb.connect(str(self.path), read_only=True) as connection:
             connection.execute("set schema 'llama_extract'; set timezone = 'UTC'")
             return read_tables(connection, self._names(connection))
-
-    def tables(self) -> list[str]:
-        """The names of the tables, dlt's own left out; of the moment that the rows are of, if any were read."""
-        return [name for name in self._rows or self._table_names() if not name.startswith("_dlt")]
-
-    def _table_names(self) -> list[str]:
-        with duckdb.connect(str(self.path), read_only=True) as connection:
-            return self._names(connection)
 
     def content(self) -> dict[str, Counter[str]]:
         """Everything in the warehouse but which load it is from, for comparing two moments."""

@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import dlt
 import pyarrow.parquet as pq
 from dlt.common.configuration.container import Container
+from dlt.common.configuration.specs.config_section_context import ConfigSectionContext
 from dlt.common.pipeline import PipelineContext
 from dlt.common.runtime.collector_base import Collector
 from dlt.common.schema.typing import TTableSchemaColumns
@@ -85,22 +86,26 @@ _CONFIGURATIONS: WeakKeyDictionary[dlt.Pipeline, Any] = WeakKeyDictionary()
 
 @contextmanager
 def one_configuration(pipeline: dlt.Pipeline) -> Iterator[None]:
-    """Let `configuration_of` work out the configuration once: that takes dlt as long as a query.
+    """Let the destination's configuration be worked out once, which takes dlt as long as a query and is done each time.
 
-    So does what dlt makes of it, without credentials, each time that it asks what the destination can do.
+    That is with credentials for whoever asks for a client, and without for what the destination can do.
     """
     if pipeline in _CONFIGURATIONS:
         yield
         return
     destination: Any = pipeline.destination
-    resolve, partial = destination.configuration, list[Any]()
+    resolve, known = destination.configuration, dict[Any, Any]()
 
     def configuration(initial_config: Any, accept_partial: bool = False) -> Any:
-        if not accept_partial:
-            return resolve(initial_config)
-        if not partial:
-            partial.append(resolve(initial_config, accept_partial=True))
-        return partial[0]
+        if initial_config is None or initial_config.is_resolved():
+            return resolve(initial_config, accept_partial)
+        # Of two loads at once with one destination, each may ask here.
+        asking = Container()[ConfigSectionContext].pipeline_name
+        bound = (getattr(initial_config, name, None) for name in ("dataset_name", "default_schema_name"))
+        key = (accept_partial, asking, *bound, id(getattr(initial_config, "staging_config", None)))
+        if key not in known:
+            known[key] = resolve(initial_config, accept_partial)
+        return known[key]
 
     _CONFIGURATIONS[pipeline], destination.configuration = None, configuration
     try:

@@ -291,8 +291,8 @@ class AgentSync:
                 seen[key] = digest
             self._context.tally.read[self.agent.id] = page.end
             # In the warehouse they are the runs of the agent that they say.
-            others = [item.id for item in fresh if isinstance(item, Run) and item.agent_id != self.agent.id]
-            self._strangers = self._context.warehouse.runs(others)
+            if others := [item.id for item in fresh if isinstance(item, Run) and item.agent_id != self.agent.id]:
+                self._strangers = self._context.warehouse.runs(others)
             yield page, fresh
 
     def _compare(self, run: Run, new: AgentState, *, count: bool = True) -> Iterator[Event]:
