@@ -70,14 +70,7 @@ def ducklake_in_sqlite(services: Services) -> Callable[[Emulator], Warehouse]:
     return lambda cloud: DuckLakeWarehouse(cloud, f"sqlite:///{catalog}", folder, attach)
 
 
-def ducklake_in_postgres(services: Services) -> Callable[[Emulator], Warehouse]:
-    install_extensions()
-    url, folder = services.postgres.database(), str(services.folder / "lake")
-    attach = f"attach 'ducklake:postgres:{url}' as lake (metadata_schema 'ducklake', read_only)"
-    return lambda cloud: DuckLakeWarehouse(cloud, url, folder, attach)
-
-
-def ducklake_on_s3(services: Services) -> Callable[[Emulator], Warehouse]:
+def ducklake_in_postgres_on_s3(services: Services) -> Callable[[Emulator], Warehouse]:
     install_extensions()
     url, bucket = services.postgres.database(), services.storage.bucket()
     storage = FilesystemConfiguration(bucket_url=bucket.url, credentials=bucket.credentials())
@@ -97,9 +90,8 @@ DESTINATIONS: dict[str, Callable[[Services], Callable[[Emulator], Warehouse]]] =
     "Parquet files, local": files,
     "Parquet files, S3": files_on_s3,
     "SQLite": sqlite,
-    "DuckLake, SQLite catalog": ducklake_in_sqlite,
-    "DuckLake, PostgreSQL catalog": ducklake_in_postgres,
-    "DuckLake, S3": ducklake_on_s3,
+    "DuckLake, SQLite catalog, local": ducklake_in_sqlite,
+    "DuckLake, PostgreSQL catalog, S3": ducklake_in_postgres_on_s3,
 }
 """By the name that the documentation has. Each gives what makes a pipeline into the same dataset, as another machine
 would have it."""

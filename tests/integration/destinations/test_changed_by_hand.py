@@ -34,7 +34,7 @@ def execute(house: Warehouse, *statements: str) -> None:
             client.execute_sql(f"{start}{client.make_qualified_table_name(name)}{end}")
 
 
-@pytest.mark.parametrize("kind", ["PostgreSQL", "DuckLake, SQLite catalog", "SQLite"])
+@pytest.mark.parametrize("kind", ["PostgreSQL", "DuckLake, SQLite catalog, local", "SQLite"])
 def test_tables_that_were_dropped_come_back_with_the_next_load(make: Make, kind: str) -> None:
     house, letters = make(kind)
     fill(letters, 7)

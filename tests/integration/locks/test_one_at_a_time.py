@@ -178,7 +178,7 @@ from pathlib import Path
 from llama_extract_dlt.errors import DatasetBusyError
 from llama_extract_dlt.load.locks.files import FileLock
 from llama_extract_dlt.load.locks.waiting import held
-lock, marker, left = Path(sys.argv[1]), sys.argv[2], 1500
+lock, marker, left = Path(sys.argv[1]), sys.argv[2], 400
 while left:
     try:
         with held(FileLock(lock), 'it'):
