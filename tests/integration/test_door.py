@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import dlt
+import duckdb
 import pytest
 from dlt.common.runtime.collector import DictCollector
 
@@ -110,6 +111,20 @@ def test_two_loads_at_once_with_one_destination_object_leave_it_as_it_was(cloud:
         assert [report.new for report in reports] == [25, 25]
     assert vars(destination) == before
     assert [sync(pipeline, **account(cloud)).unchanged for pipeline in pipelines] == [25, 25]
+
+
+def test_two_loads_at_once_with_one_destination_object_go_where_each_pipelines_settings_say(
+    cloud: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        monkeypatch.setenv(f"{name.upper()}__DESTINATION__DUCKDB__CREDENTIALS", f"duckdb:///{tmp_path}/{name}.duckdb")
+    destination = dlt.destinations.duckdb()
+    one, two = (dlt.pipeline(name, destination=destination, dataset_name="runs") for name in ("one", "two"))
+    with synced(one, **account(cloud)):
+        assert sync(two, **account(cloud)).new == 25
+    for name in ("one", "two"):
+        with duckdb.connect(str(tmp_path / f"{name}.duckdb"), read_only=True) as connection:
+            assert connection.execute("select count(*) from runs.extraction_runs").fetchone() == (25,)
 
 
 @pytest.mark.parametrize("function", [sync, plan_sync])

@@ -174,7 +174,7 @@ def test_a_chunk_ends_after_so_many_bytes(letters: Agent, house: Warehouse, monk
 
 
 def left_over(house: Warehouse) -> tuple[int, int]:
-    """Threads and descriptors; without the emulator's side of connections, which it closes when it hears of their end."""
+    """Threads and descriptors, without the emulator's side of connections: it closes that when it hears of the end."""
     gc.collect()
     service = urlsplit(house.cloud.base_url).port
     descriptors = [link for link in Path("/proc/self/fd").iterdir() if own_port(link) != service]
