@@ -43,10 +43,10 @@ def take_over_stored(client: WithStateSync | Lake, schema: dlt.Schema, but: Coll
 
 
 def stored_schema(client: WithStateSync | Lake, name: str) -> Schema | None:
-    """Return the schema that dlt has stored in the destination."""
+    """Return the schema that dlt has stored in the destination, unchecked, as dlt reads its own."""
     with suppress(DestinationUndefinedEntity):
         if stored := client.get_stored_schema(name):
-            return Schema.from_dict(json.loads(stored.schema))
+            return Schema.from_dict(json.loads(stored.schema), validate_schema=False)
     return None
 
 
