@@ -67,8 +67,9 @@ class Warehouse:
 
     def _read(self) -> dict[str, list[Row]]:
         with duckdb.connect(str(self.path), read_only=True) as connection:
-            connection.execute("set schema 'llama_extract'; set timezone = 'UTC'")
-            return read_tables(connection, self._names(connection))
+            if names := self._names(connection):
+                connection.execute("set schema 'llama_extract'; set timezone = 'UTC'")
+            return read_tables(connection, names)
 
     def content(self) -> dict[str, Counter[str]]:
         """Everything in the warehouse but which load it is from, for comparing two moments."""
