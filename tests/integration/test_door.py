@@ -16,6 +16,7 @@ from typing import Any
 import dlt
 import duckdb
 import pytest
+from dlt.common.destination import reference
 from dlt.common.runtime.collector import DictCollector
 
 from llama_cloud_emulator import Emulator
@@ -125,6 +126,24 @@ def test_two_loads_at_once_with_one_destination_object_go_where_each_pipelines_s
     for name in ("one", "two"):
         with duckdb.connect(str(tmp_path / f"{name}.duckdb"), read_only=True) as connection:
             assert connection.execute("select count(*) from runs.extraction_runs").fetchone() == (25,)
+
+
+def test_a_load_works_out_the_destinations_configuration_once(
+    cloud: Emulator, house: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By itself, dlt does so whenever a client is made."""
+    resolve, asked = reference.resolve_configuration, list[bool]()
+
+    def counted(config: Any, **given: Any) -> Any:
+        if not config.is_resolved():
+            asked.append(given["accept_partial"])
+        return resolve(config, **given)
+
+    monkeypatch.setattr(reference, "resolve_configuration", counted)
+    for _ in range(2):
+        asked.clear()
+        sync(house.pipeline, **account(cloud))
+        assert sorted(asked) == [False, True]  # with credentials, and without for what the destination can do
 
 
 @pytest.mark.parametrize("function", [sync, plan_sync])
