@@ -123,8 +123,8 @@ def share_ssl_context() -> None:
 def make_small_databases() -> None:
     """Lets a DuckDB file have small blocks: a column of three values takes one, which is written at each load.
 
-    None of them is compressed: to find out how would take longer than all else that closing a file does. And one
-    thread: more of them have nothing to do but to wake each other.
+    None of them is compressed: to find out how takes as long as all else that closing a file does. And one thread:
+    more of them have nothing to do but to wake each other.
     """
     connect = duckdb.connect
     given = {"default_block_size": 16384, "force_compression": "uncompressed", "threads": 1}
