@@ -43,10 +43,6 @@ class DuckLakeWarehouse(Warehouse):
         with self._reader() as connection:
             return connection.execute(query).fetchall()
 
-    def _table_names(self) -> list[str]:
-        with self._reader() as connection:
-            return self._names(connection)
-
     def _read(self) -> dict[str, list[Row]]:
         with self._reader() as connection:
             return read_tables(connection, self._names(connection))

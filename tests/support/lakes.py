@@ -47,12 +47,9 @@ class FilesWarehouse(Warehouse):
         self.pipeline = dlt.pipeline("llama_extract", destination=destination, dataset_name="llama_extract")
         self._rows: dict[str, list[Row]] = {}
 
-    def _table_names(self) -> list[str]:
-        return self.pipeline.default_schema.data_table_names()
-
     def _read(self) -> dict[str, list[Row]]:
         with open_lake(self.pipeline) as connection:
-            return read_tables(connection, self._table_names())
+            return read_tables(connection, self.pipeline.default_schema.data_table_names())
 
 
 def delta_in_a_folder(cloud: Emulator, folder: Path) -> DeltaWarehouse:
