@@ -91,6 +91,7 @@ class PageRequests:
         self._next: int | None = None  # the offset to go on from after what was asked for
         self._narrow: list[tuple[int, int]] = []  # offsets up to which fewer items are asked for, and how many
         self._first: RunPage | LlamaExtractError | None = None
+        self._awaiting = False  # the page that was asked for first is taken by the one who waits for it
         self.begun = False
 
     def overlap(self, size: int) -> int:
@@ -103,7 +104,7 @@ class PageRequests:
             if not self.ahead:
                 self._ask(0, self.page_size)
             if not self.ahead[0].answer.done():
-                self._await_page(self.ahead[0].answer)
+                self._await()
             try:
                 self._first = self.ahead.popleft().answer.result()
                 self._learn(0, self.page_size, self._first)
@@ -131,7 +132,7 @@ class PageRequests:
         if not self.begun:
             self._ask(0, self.page_size)
             return True
-        if self.first_to_come and self.ahead[0].answer.done():
+        if self.first_to_come and not self._awaiting and self.ahead[0].answer.done():
             self.first()
         skip = self._next
         if skip is None or self._narrow or not self.whole:
@@ -192,9 +193,17 @@ class PageRequests:
             self._ask(skip, self._limit(skip), tries)
             if follows:
                 self._next = skip + self._advance(self._limit(skip))
-        self._await_page(self.ahead[0].answer)
+        self._await()
         request = self.ahead.popleft()
         return request.limit, request.answer.result()
+
+    def _await(self) -> None:
+        """Wait for the page that was asked for first; `ask_ahead`, which is called meanwhile, leaves it where it is."""
+        self._awaiting = True
+        try:
+            self._await_page(self.ahead[0].answer)
+        finally:
+            self._awaiting = False
 
     def _ask(self, skip: int, limit: int, tries: int | None = None) -> None:
         self.begun = True

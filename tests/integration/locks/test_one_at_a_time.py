@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,24 @@ def test_a_lock_in_a_bucket_is_renewed_and_noticed_when_it_is_lost(
 
 
 # ── in PostgreSQL ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_released_lock_of_postgresql_is_free_before_the_server_notices_that_its_connection_has_ended(
+    server: PostgresServer,
+) -> None:
+    pipeline = dlt.pipeline("locks", destination=dlt.destinations.postgres(server.database()), dataset_name="it")
+    with ExitStack() as later:
+
+        @contextmanager
+        def connect() -> Iterator[Any]:
+            yield later.enter_context(pipeline.sql_client())
+
+        one, two = PostgresLock(connect, 7), PostgresLock(connect, 7)
+        assert one.take() is None
+        assert two.take() is not None
+        one.release()
+        assert two.take() is None
+        two.release()
 
 
 def test_a_connection_that_breaks_is_noticed(server: PostgresServer) -> None:

@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,10 @@ import pytest
 from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_extract_dlt import llama_extract, settings, sync
+from llama_extract_dlt.service.budget import RequestBudget
+from llama_extract_dlt.service.client import LlamaCloudClient, RunPage
+from llama_extract_dlt.service.pages import Page, PageRequests
+from llama_extract_dlt.service.records import Rejected
 from support.agents import Agent
 from support.doors import pipeline_of, source_of
 from support.http import KEY, Respond, answer, serving
@@ -34,8 +39,11 @@ def limits(agent: Agent) -> list[int]:
 # ── ahead ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def two_lists(asked: list[tuple[str, int]], before: Callable[[str, int], Any]) -> Respond:
-    """Serve two agents of 250 runs; `asked` gets what is asked for, `before` is awaited before a page is given."""
+def two_lists(asked: list[tuple[str, int]], before: Callable[[str, int], Any], total: int = 250) -> Respond:
+    """Serve two agents of 250 runs; `asked` gets what is asked for, `before` is awaited before a page is given.
+
+    With -1 for `total` it is left out of the pages.
+    """
 
     async def respond(head: bytes) -> bytes:
         url = urlsplit(head.split(b" ")[1].decode())
@@ -51,7 +59,8 @@ def two_lists(asked: list[tuple[str, int]], before: Callable[[str, int], Any]) -
              "created_at": f"2025-01-01T00:{59 - number // 60:02}:{59 - number % 60:02}Z"}
             for number in range(skip, min(skip + 100, 250))
         ]  # fmt: skip
-        return answer(json.dumps({"items": runs, "total": 250, "skip": skip, "limit": 100}).encode())
+        page = {"items": runs, "skip": skip, "limit": 100} | ({"total": total} if total >= 0 else {})
+        return answer(json.dumps(page).encode())
 
     return respond
 
@@ -99,6 +108,40 @@ def test_a_later_agent_does_not_take_the_connections_of_the_one_that_is_read(hou
         pipeline_of(house).run(llama_extract(api_key=KEY, base_url=url))
     assert early == [False]
     assert sorted(asked) == PAGES
+
+
+@pytest.mark.parametrize("total", [250, -1], ids=["total", "no total"])
+def test_a_first_page_that_comes_while_others_are_asked_for_ahead_is_read_once(total: int) -> None:
+    """Whoever waits for a page asks for others ahead: the one that is waited for may be there before that is done."""
+    asked: list[tuple[str, int]] = []
+    waits = threading.Event()
+
+    async def before(agent: str, skip: int) -> None:
+        await asyncio.to_thread(waits.wait, timeout=60)
+
+    with (
+        serving(two_lists(asked, before, total)) as url,
+        LlamaCloudClient(KEY, url, budget=RequestBudget(None)) as client,
+    ):
+
+        def await_page(page: Future[RunPage]) -> None:
+            waits.set()
+            page.exception()  # it has come
+            requests.ask_ahead()
+
+        requests = PageRequests(
+            client, "first", "agent 'first'", 100, whole=True,
+            read=lambda raw, position: Rejected(raw, position, raw.decode()), on_request=lambda: None,
+            await_page=await_page,
+        )  # fmt: skip
+        first = requests.first()
+        assert isinstance(first, RunPage)
+        assert (first.skip, len(first.items)) == (0, 100)
+        requests.reuse(None)  # ask anew
+        page = requests.page(0)
+        assert isinstance(page, Page)
+        assert [json.loads(item.raw)["id"] for item in page.items] == [f"first-{number}" for number in range(100)]
+    assert [skip for _, skip in asked].count(0) == 2
 
 
 def test_no_page_beyond_a_chunk_is_asked_for_before_it_is_committed(letters: Agent, house: Warehouse) -> None:

@@ -53,8 +53,10 @@ class PostgresLock:
             ) from error
 
     def release(self) -> None:
-        """Close the connection."""
+        """Give it back, and close the connection: the server would notice only some time after that."""
         if self._connection is not None:
             with suppress(Exception):  # it may be broken, which is as good
+                self._client.execute_sql("SELECT pg_advisory_unlock_all()")
+            with suppress(Exception):
                 self._connection.__exit__(None, None, None)
         self._connection = None
