@@ -340,9 +340,6 @@ def one_ahead(batches: Iterator[_C], end: Callable[[], object]) -> Generator[_C,
 
 
 def _result(answer: Future[_C | None]) -> _C | None:
-    while True:
-        try:
-            return answer.result(timeout=0.5)
-        except TimeoutError:  # now and then awake: a thread that only waits may never see the signal to stop
-            if answer.done():
-                raise
+    while not wait([answer], timeout=0.5).done:  # now and then awake: who only waits may never see the signal to stop
+        pass
+    return answer.result()
