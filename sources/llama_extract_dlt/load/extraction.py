@@ -145,6 +145,7 @@ class Extraction:
             is_new=lambda table, more: self._appends and self._warehouse.is_absent(table, more),
             suspects=self._warehouse.suspects,
             shared=self._warehouse.shared,
+            gone=self._warehouse.is_gone,
         )
         if not self.agents.none_asked(self._selection):
             self._builder.declare_contract()

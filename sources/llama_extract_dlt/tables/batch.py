@@ -101,6 +101,7 @@ class BatchTables:
         memory = self._memory
         for table in self._tables.values():
             memory.types[table.name], memory.described[table.name] = table.types, table.described
+            memory.gone.discard(table.name)
             if not table.segments and is_child(table.types):
                 memory.empty_tables.add(table.name)
         memory.schemas |= self._schemas
@@ -289,7 +290,7 @@ class BatchTables:
                 self._names,
                 memory.types.get(name, {}),
                 memory.described.get(name, ()),
-                memory.declared.get(name, {}),
+                memory.missing(name),
                 memory.settled.get(name, {}),
             )
         return self._tables[name]
@@ -297,7 +298,7 @@ class BatchTables:
     def _finished(self, *, agents: bool) -> list[LoadTable]:
         """The tables that have rows or new columns, that of `agents` or the others."""
         for name in self._memory.declared:
-            if (name == AGENTS) == agents and name not in TEXT_TABLES and self._memory.lacks(name):
+            if (name == AGENTS) == agents and name not in TEXT_TABLES and self._memory.missing(name):
                 self._table(name)
         loads = []
         for table in self._tables.values():

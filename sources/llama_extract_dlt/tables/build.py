@@ -46,6 +46,7 @@ class TableBuilder:
             nobody else can be loading. It is also given the tables that will be asked about next: one query does.
         suspects: runs of which any table may have rows.
         shared: whether other pipelines load into the dataset, so that any table may have rows of any run.
+        gone: whether none of the known tables is in the warehouse any more.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class TableBuilder:
         is_new: Callable[[str, Iterable[str]], bool] | None = None,
         suspects: Container[str] = (),
         shared: bool = False,
+        gone: bool = False,
     ) -> None:
-        self._memory = Memory(naming, known, agent_tables, empty_tables, data_table, is_new, suspects, shared)
+        self._memory = Memory(naming, known, agent_tables, empty_tables, data_table, is_new, suspects, shared, gone)
         self.agent_tables = self._memory.agent_tables
         self.empty_tables = self._memory.empty_tables
 

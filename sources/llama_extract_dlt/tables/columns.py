@@ -131,8 +131,8 @@ class Table:
     """A table of a batch, gathered in segments.
 
     `types` are the dlt types of its columns, those that the warehouse has included, and `described` are the columns
-    that have a description. `finish` adds to both. `declared` are columns that the table is to have in any case, and
-    `settled` the types that new columns get.
+    that have a description. `finish` adds to both. `missing` are columns that the table is to have in any case, and has
+    not yet, and `settled` the types that new columns get.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Table:
         names: Names,
         types: Mapping[str, str] = {},
         described: Collection[str] = (),
-        declared: Mapping[str, Column] = {},
+        missing: Mapping[str, Column] = {},
         settled: Mapping[str, str] = {},
     ) -> None:
         self.name = name
@@ -149,7 +149,7 @@ class Table:
         self.described = set(described)
         self.segments: list[Segment] = []
         self._names = names
-        self._missing = {name: column for name, column in declared.items() if name not in types}
+        self._missing = missing
         self._settled = settled
 
     def finish(self) -> tuple[pa.Table, dict[str, str]] | None:
@@ -157,7 +157,7 @@ class Table:
         segments = [segment for segment in self.segments if len(segment.runs)]
         if not segments and not self._missing:
             return None
-        self.types |= {name: column.data_type for name, column in self._missing.items()}
+        self.types = {name: column.data_type for name, column in self._missing.items()} | self.types
         self._give_types(segments)
         keys = dict.fromkeys(name for segment in segments for name in segment.keys)
         if not segments:

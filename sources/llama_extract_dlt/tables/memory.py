@@ -11,7 +11,7 @@ import pyarrow as pa
 from dlt.common.normalizers.naming import NamingConvention
 
 from ..service.records import Run
-from .columns import Names, Segment
+from .columns import Column, Names, Segment
 from .contract import RUNS, TEXT_TABLES, LoadTable, is_child
 from .parse import Parser
 from .row_keys import Int64s
@@ -50,6 +50,7 @@ class Memory:
         described: the columns that have a description, by their table's name.
         schemas: data schemas by their text.
         declared: the tables and columns that are to be there in any case.
+        gone: tables that are known, and not in the warehouse: dlt makes those only that a load has something for.
         settled: the types that columns get, by their table's name, whichever agent's value comes first.
         agents: the project's agents by id.
     """
@@ -64,6 +65,7 @@ class Memory:
         is_new: Callable[[str, Iterable[str]], bool] | None,
         suspects: Container[str],
         shared: bool,
+        gone: bool,
     ) -> None:
         self.names = Names(naming)
         self.parser = Parser()
@@ -78,6 +80,7 @@ class Memory:
             self.described[name] = {key for key, hints in columns.items() if hints.get("description")}
         self.schemas: dict[bytes, DataSchema] = {}
         self.declared: Columns = {}
+        self.gone = set(known) if gone else set[str]()
         self.settled: dict[str, dict[str, str]] = {}
         self.agents: dict[str, KnownAgent] = {}
         self._declaring: set[str] = set()
@@ -142,15 +145,17 @@ class Memory:
         """Return the agent's name; None if it is not in the list of agents."""
         return self.agents[agent_id].name if agent_id in self.agents else None
 
-    def lacks(self, table: str) -> bool:
-        """Return whether columns that are declared for the table are not there yet."""
-        return not self.declared.get(table, {}).keys() <= self.types.get(table, {}).keys()
+    def missing(self, table: str) -> dict[str, Column]:
+        """Return the columns that are declared for the table and are not there yet."""
+        there = () if table in self.gone else self.types.get(table, ())
+        return {name: column for name, column in self.declared.get(table, {}).items() if name not in there}
 
     def with_rows_or_new(self, tables: Iterable[LoadTable]) -> list[LoadTable]:
         """Return those of the text tables that have rows or are not there yet."""
-        found = [table for table in tables if table.rows or self.lacks(table.name)]
+        found = [table for table in tables if table.rows or self.missing(table.name)]
         for table in found:
             self.types[table.name] = TEXT_TABLES[table.name]
+            self.gone.discard(table.name)
         return found
 
     def _data_columns(self, agent_id: str) -> Columns:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import pytest
 from llama_cloud.types.extraction import ExtractAgent, ExtractConfig, ExtractRun
 from llama_cloud.types.file import File
@@ -62,6 +63,31 @@ def test_a_project_without_anything_has_all_tables(house: Warehouse, door: str) 
     DOORS[door](house)
     assert_contract(house)
     assert house.rows("extraction_runs") == []
+
+
+@pytest.mark.parametrize("door", ["sync", "run"])
+@pytest.mark.parametrize("what", ["file", "dataset"])
+def test_a_load_after_all_is_gone_has_all_tables(letters: Agent, house: Warehouse, what: str, door: str) -> None:
+    """The pipeline still knows the tables; what has no rows any more is there again all the same."""
+    fill(letters, 2, data={"n": 1})
+    pipeline = pipeline_of(house)
+
+    def load() -> None:
+        source = source_of(house)
+        sync(pipeline, source) if door == "sync" else pipeline.run(source)
+        house.forget()
+
+    load()
+    before = columns(house)
+    if what == "file":
+        house.path.unlink()
+    else:
+        with duckdb.connect(str(house.path)) as connection:
+            connection.execute(f"DROP SCHEMA {pipeline.dataset_name} CASCADE")
+    letters.delete(0, 1)
+    load()
+    assert columns(house) == before
+    assert not any(house.rows(table) for table in CONTRACT - {"extraction_agents", "extraction_schemas"})
 
 
 @pytest.mark.parametrize("door", DOORS)

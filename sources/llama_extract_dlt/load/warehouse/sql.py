@@ -29,6 +29,7 @@ class SqlWarehouse:
         orphans: after `inspect`, ids that child tables have rows of, but not the table of the runs.
         pipelines: the names of all that load into the dataset, each with the newest load that left a state.
         lost: tables that have had rows and are not there any more.
+        is_gone: whether it is known to have nothing at all.
     """
 
     def __init__(
@@ -49,8 +50,8 @@ class SqlWarehouse:
         self.orphans: list[str] = []
         self.pipelines: dict[str, str] = {}
         self.lost: list[str] = []
+        self.is_gone = False
         self._sql = Queries(None, None)
-        self._is_there = True
         self._inspected = False
         self._absent = dict.fromkeys(dropped, True) | dict.fromkeys(emptied, False)
         self._hidden = frozenset(self._absent)
@@ -61,7 +62,7 @@ class SqlWarehouse:
                 with client:
                     take_over_stored(client, schema, self._hidden)
         elif not database_exists(client):
-            self._is_there = False
+            self.is_gone = True
         else:
             if isinstance(client, Lake):
                 client.schema = schema
@@ -85,6 +86,7 @@ class SqlWarehouse:
                     self._sql.there[name] = frozenset(columns)
                     complete_from_catalogue(schema, name, columns)
             self._make_what_is_lost(client, stored, names)
+            self.is_gone = not self._sql.there and stored is None
         if self._sql.has(states):
             name, load = self._sql.column("pipeline_name"), self._sql.column("_dlt_load_id")
             query = f"SELECT {name}, MAX({load}) FROM {self._sql.name(states)} GROUP BY {name}"  # noqa: S608
@@ -140,7 +142,7 @@ class SqlWarehouse:
     def has_load(self, load_id: str) -> bool:
         """Return whether the load came to its end here, as far as the warehouse can be asked."""
         if self._sql.client is None:
-            return self._is_there
+            return not self.is_gone
         if self._sql.schema.loads_table_name not in self._sql.there:
             return False
         load, status = self._sql.column("load_id"), self._sql.column("status")
