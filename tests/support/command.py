@@ -82,7 +82,7 @@ def start_python(
 
 def outcome(process: subprocess.Popen[str]) -> Outcome:
     """How it ended, and what it said, which never is the key."""
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=300)
     assert KEY not in f"{out} {err}"
     return Outcome(process.returncode, out, err)
 
@@ -105,7 +105,7 @@ class Held:
         """A process that has come so far, and gets no answer as long as this lasts."""
         process = start()
         try:
-            assert self.reached.wait(timeout=60)
+            assert self.reached.wait(timeout=300)
             yield process
         except BaseException:
             process.kill()
@@ -121,6 +121,6 @@ class Held:
         if self._left == 0:
             self.reached.set()
             if self._only:
-                return asyncio.to_thread(self.release.wait, timeout=60)
-            self.release.wait(timeout=60)
+                return asyncio.to_thread(self.release.wait, timeout=300)
+            self.release.wait(timeout=300)
         return None

@@ -384,7 +384,7 @@ def test_a_pipe_that_nobody_reads_is_no_failure(command: Command, option: str) -
     assert process.stderr is not None
     process.stdout.close()
     process.stderr.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert command.warehouse("llamacloud" if option == "--json" else "llamacloud_demo").tables()
 
 
@@ -393,7 +393,7 @@ def test_a_terminal_that_is_gone_is_no_failure(command: Command) -> None:
     ours, its = pty.openpty()
     process = command.start(stderr=its)
     os.close(its)
-    assert held.reached.wait(timeout=60)
+    assert held.reached.wait(timeout=300)
     os.close(ours)
     held.release.set()
     assert outcome(process).code == 0
@@ -445,7 +445,7 @@ def test_a_lock_file_that_cannot_be_made_is_one_line_that_names_it(command: Comm
 def test_lock_files_go_with_the_load(cloud: Emulator, command: Command, tmp_path: Path) -> None:
     held = Held(cloud, 3)
     process = command.start()
-    assert held.reached.wait(timeout=60)
+    assert held.reached.wait(timeout=300)
     locks = {name for name in files(tmp_path) if name.endswith(".lock")}
     assert locks == {".llamacloud.duckdb.lock", "llama_extract.lock"}
     process.kill()
@@ -522,7 +522,7 @@ def test_a_load_is_stopped_though_the_service_is_silent_and_the_next_makes_it_go
     ):
         held = Held(cloud, 5)
         process = command.start("--json", **one_by_one)
-        assert held.reached.wait(timeout=60)
+        assert held.reached.wait(timeout=300)
         process.send_signal(number)
         stopped = outcome(process)
         held.release.set()
@@ -546,7 +546,7 @@ def test_what_a_run_stopped_while_loading_leaves_is_not_loaded_twice(command: Co
 def test_a_second_run_at_the_same_time_is_kept_out(cloud: Emulator, command: Command) -> None:
     held = Held(cloud, 1)
     first = command.start("-q")
-    assert held.reached.wait(timeout=60)
+    assert held.reached.wait(timeout=300)
     code, out, err = command()
     held.release.set()
     assert (code, out, err.count("\n")) == (1, "", 1)

@@ -71,7 +71,7 @@ def test_a_load_that_waits_for_the_service_ends_when_it_is_told_to(
     while said not in shown:
         shown += os.read(ours, 4096)
     process.send_signal(signal.SIGTERM)
-    ended = process.wait(timeout=60)
+    ended = process.wait(timeout=300)
     with suppress(OSError):  # how Linux says that nobody has the other end any more
         while chunk := os.read(ours, 4096):
             shown += chunk
@@ -137,7 +137,7 @@ def test_workers_end_with_the_load(cloud: Emulator, command: Command, sent: sign
 
     wait_until(lambda: len(cloud.requests) > 4 and has_worker(), process)
     process.send_signal(sent)
-    process.wait(timeout=60)
+    process.wait(timeout=300)
     with suppress(ProcessLookupError):
         os.kill(stopped[0], signal.SIGCONT)
     # A worker has the outputs of the load open, and would keep who reads them waiting.
@@ -166,7 +166,7 @@ def test_the_first_process_of_a_container_ends_when_it_is_told_to(
         pytest.skip("this machine does not let us number processes anew")
     held = Held(cloud, 3)
     process = by_way_of(*contained, arguments=["-q"])
-    assert held.reached.wait(timeout=60)
+    assert held.reached.wait(timeout=300)
     (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     numbers = Path(f"/proc/{child}/status").read_text().split("NSpid:")[1].splitlines()[0]
     assert numbers.split()[-1] == "1"
@@ -179,7 +179,7 @@ def test_the_first_process_of_a_container_ends_when_it_is_told_to(
 def test_a_load_that_waits_for_another_load_ends_when_it_is_told_to(cloud: Emulator, command: Command) -> None:
     held = Held(cloud, 3)
     first = command.start("-q")
-    assert held.reached.wait(timeout=60)
+    assert held.reached.wait(timeout=300)
     second = command.start("--wait-for-lock", "300")
     assert second.stderr is not None
     assert second.stderr.readline().startswith("waiting: another load into ")

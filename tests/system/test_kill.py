@@ -115,5 +115,5 @@ def test_a_load_that_fails_with_more_to_come_ends(command: Callable[[Emulator], 
         process = loading.start("-q", "--chunk-size", "4")
         assert process.stderr is not None
         assert process.stderr.readline().startswith("error: ")
-        process.wait(timeout=60)  # it has nothing left to do, and had nothing to wait for
+        process.wait(timeout=300)  # it has nothing left to do, and had nothing to wait for
         assert outcome(process) == (1, "", "")

@@ -148,7 +148,7 @@ def test_four_workers_at_once_with_edits_and_a_kill_in_between_load_what_is_ther
             cloud.add_run(agent["id"])
         held = Held(cloud, dice.randint(3, 9), only=True)
         processes = [team.start(share, "--full-scan") for share in shares]
-        assert held.reached.wait(timeout=60)
+        assert held.reached.wait(timeout=300)
         processes[1].kill()
         held.release.set()
         processes[1].communicate()
@@ -198,7 +198,7 @@ def test_who_reads_again_counts_what_it_has_loaded(empty: Emulator, found: Calla
     team = found(empty)
     held = Held(empty, 4, only=True)
     worker = team.start([agent.id], "--chunk-size", "6", "--json")
-    assert held.reached.wait(timeout=60)
+    assert held.reached.wait(timeout=300)
     there = team.house.sql("select count(*) from extraction_runs")[0][0]
     assert 0 < there < 20
     assert team.load([agent.id]) == {"new": 20 - there}

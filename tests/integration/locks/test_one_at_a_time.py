@@ -147,7 +147,7 @@ def test_a_lock_in_a_bucket_is_renewed_and_noticed_when_it_is_lost(
     files.pipe_file(path, b"somebody else")
     renewing = lock._renewing
     assert renewing is not None
-    renewing.join(timeout=60)
+    renewing.join(timeout=300)
     with pytest.raises(DatasetBusyError, match="run again"):
         lock.check()
     lock.release()
@@ -240,7 +240,7 @@ def test_a_worker_that_outlives_a_killed_load_does_not_keep_its_lock(tmp_path: P
         with pytest.raises(DatasetBusyError), held(FileLock(lock), "it"):
             pass
         parent.kill()
-        parent.wait(timeout=60)
+        parent.wait(timeout=300)
         with held(FileLock(lock), "it"):
             assert lock.exists()
         assert not lock.exists()

@@ -47,7 +47,7 @@ def killed_before_the_runs(house: Warehouse, door: str, name: str = "llama_extra
     house.forget()
     cloud, command = house.cloud, [sys.executable, "-c", CHILDREN_ONLY, door, name, str(house.path)]
     command += [cloud.api_key, cloud.base_url, tables]
-    process = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    process = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
     assert process.returncode == -signal.SIGKILL, process.stderr
     pipeline_of(house, name).drop()
 

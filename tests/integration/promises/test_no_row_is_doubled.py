@@ -183,7 +183,7 @@ def test_two_plain_runs_at_once_into_postgresql_are_made_good_by_a_full_scan(
     command = [sys.executable, "-c", TOGETHER, url, cloud.api_key, cloud.base_url]
     both = [subprocess.Popen([*command, name], stderr=subprocess.DEVNULL) for name in ("one", "two")]
     for process in both:
-        process.wait(timeout=60)
+        process.wait(timeout=300)
     house = PostgresWarehouse(cloud, url)
     house.load(full_scan=True)
     assert_true(house)

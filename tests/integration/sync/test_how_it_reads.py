@@ -117,7 +117,7 @@ def test_a_first_page_that_comes_while_others_are_asked_for_ahead_is_read_once(t
     waits = threading.Event()
 
     async def before(agent: str, skip: int) -> None:
-        await asyncio.to_thread(waits.wait, timeout=60)
+        await asyncio.to_thread(waits.wait, timeout=300)
 
     with (
         serving(two_lists(asked, before, total)) as url,
