@@ -17,7 +17,7 @@ from . import config
 from .errors import ConfigurationError, LlamaExtractError
 from .load.destinations.duckdb_file import open_duckdb_once
 from .load.destinations.layout import prepare_destination
-from .load.dlt_inside import duckdb_file, load_few_tables_at_once, one_configuration, resource_state
+from .load.dlt_inside import duckdb_file, load_tables_in_turn, one_configuration, resource_state
 from .load.locks.dataset import alone
 from .load.locks.turns import LONGEST_WAIT, Turns
 from .load.report import AgentReport, Progress, Report
@@ -99,7 +99,7 @@ def synced(
         start_over()
         running = stack.enter_context(_announced(pipeline, company.parallel))
         watch = stack.enter_context(watching(pipeline, running, on_progress))
-        load_few_tables_at_once(pipeline)
+        load_tables_in_turn(pipeline)
         turns = None
         if company.parallel:
             turns = Turns(pipeline, source, running, keep_out, start_over)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import FrozenInstanceError
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,15 @@ def test_a_loader_file_format_is_passed_on(cloud: Emulator, house: Warehouse) ->
     (metrics, *_) = house.pipeline.last_trace.last_load_info.load_packages
     assert {job.job_file_info.file_format for job in metrics.jobs["completed_jobs"]} >= {"parquet"}
     assert len(house.rows("extraction_runs")) == 25
+
+
+def test_duckdb_loads_one_table_after_the_other(cloud: Emulator, house: Warehouse) -> None:
+    """Each takes memory, and all cores."""
+    sync(house.pipeline, **account(cloud))
+    (metrics,) = house.pipeline.last_trace.last_load_info.metrics.values()
+    jobs = sorted((job.started_at, job.finished_at) for job in metrics[0]["job_metrics"].values())
+    assert len(jobs) > 20
+    assert all(begun >= ended for (_, ended), (begun, _) in pairwise(jobs))
 
 
 # ── what others have left ─────────────────────────────────────────────────────────────────────────────────────────

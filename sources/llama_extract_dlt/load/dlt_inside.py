@@ -179,10 +179,10 @@ def name_duckdb_file(pipeline: dlt.Pipeline, name: str) -> None:
     pipeline.destination.config_params["pipeline_name"] = name  # which dlt calls it after
 
 
-def load_few_tables_at_once(pipeline: dlt.Pipeline) -> None:
-    """Let DuckDB load two tables at a time: it uses all cores for one, and dlt's 20 at a time take more memory."""
+def load_tables_in_turn(pipeline: dlt.Pipeline) -> None:
+    """Let DuckDB load one table at a time: it uses all cores for each, and every other one takes memory."""
     if pipeline.destination.destination_type.endswith(".duckdb"):
-        pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 2)
+        pipeline.destination.caps_params.setdefault("max_parallel_load_jobs", 1)
 
 
 class PassingCollector(Collector):

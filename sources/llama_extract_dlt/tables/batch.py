@@ -164,10 +164,10 @@ class BatchTables:
                 if (tree := bytes(parts[place].field_metadata)) != b"null":
                     trees.setdefault(tree[:1], {})[place] = tree
             values = DataValues(self._names, path)
-            quoted = {
-                place: quote_numbers(as_list(bytes(parts[place].data))) for tree in trees.values() for place in tree
-            }
-            for rows, root in self._parse(("values", *group), quoted):
+            for rows, root in self._parse(
+                ("values", *group),
+                {place: quote_numbers(as_list(bytes(parts[place].data))) for tree in trees.values() for place in tree},
+            ):
                 values.add(rows.keys, root)
             for form in list(trees):
                 for rows, root in self._parse((form, *group), trees.pop(form)):
