@@ -192,13 +192,14 @@ def test_two_pipelines_that_knew_a_run_find_it_deleted_once(letters: Agent, hous
 def test_a_file_that_is_gone_is_loaded_anew_by_the_same_pipeline(letters: Agent, house: Warehouse, door: str) -> None:
     fill(letters, 3)
     pipeline = pipeline_of(house)
-    for _ in range(2):
+    for _ in range(3):
         assert [plan.runs for plan in plan_sync(pipeline, **account_of(house)) if plan.agent == letters.name] == [3]
         source = source_of(house)
         sync(pipeline, source) if door == "sync" else pipeline.run(source)
         assert source.resources["extraction_runs"].custom_metrics["runs"]["new"] == 3
         house.forget()
         assert_true(house)
+        assert letters.id in {row["id"] for row in house.rows("extraction_agents")}
         house.path.unlink()
 
 

@@ -155,7 +155,7 @@ class SqlWarehouse:
         """Return the content hashes of the agents here that have their schemas, by id; None if it cannot be asked."""
         sql = self._sql
         if sql.client is None:
-            return None
+            return {} if self.is_gone else None
         if not {"id", "_content_hash", "data_schema_hash"} <= sql.there.get(AGENTS, frozenset()):
             return {}
         wanted = f"a.{sql.column('data_schema_hash')}"
