@@ -116,6 +116,12 @@ def _above_0(value: object) -> float:
     return number
 
 
+def _patience(value: object) -> float:
+    if not 0 < (number := _number(value)) <= 1e6:  # of more, sockets may know nothing
+        raise ValueError
+    return number
+
+
 def _seconds(value: object) -> float:
     if (number := _number(value)) < 0:
         raise ValueError
@@ -169,7 +175,7 @@ SETTINGS: dict[str, Setting] = {
     "organization_id": Setting(None, _text, "organization_id must be a text that is not blank"),
     "requests_per_minute": Setting(None, _above_0, "requests_per_minute must be above 0, a number"),
     "max_concurrency": Setting(settings.MAX_CONCURRENCY, _at_least_1, _LIMITS),
-    "timeout": Setting(settings.TIMEOUT, _above_0, "timeout must be a number of seconds above 0"),
+    "timeout": Setting(settings.TIMEOUT, _patience, "timeout must be a number of seconds above 0, up to a million"),
     "max_tries": Setting(settings.MAX_TRIES, _at_least_1, _LIMITS),
     "max_wait": Setting(settings.MAX_WAIT, _seconds, "max_wait must be 0 or more seconds"),
     "max_answer_bytes": Setting(settings.MAX_ANSWER_BYTES, _at_least_1, _LIMITS),

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import re
+import socket
+
 from dlt.common.configuration.exceptions import ConfigFieldMissingException, ConfigurationException
 from dlt.common.destination.exceptions import UnknownDestinationModule
 from dlt.common.exceptions import MissingDependencyException
@@ -19,6 +23,18 @@ CONFIGURATION_ERRORS = (
     UnknownDestinationModule,
     UnknownNamingModule,
 )
+
+
+_UNREACHABLE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN)
+
+_PASSWORD = re.compile(
+    r"(://[^\s:/@]*:)\S*(?=@)|((?:password|secret|token)\w*['\"]?\s*[=:]\s*['\"]?)[^\s'\"&;]+", re.IGNORECASE
+)
+
+
+def without_passwords(text: str) -> str:
+    """Return the text with what addresses and settings in it have for passwords masked."""
+    return _PASSWORD.sub(r"\1\2***", text)
 
 
 def telling_cause(error: BaseException) -> BaseException:
@@ -54,6 +70,9 @@ def one_line(error: BaseException, destination: str, *, more: str = "") -> str:
     if _is_about_workers(error):
         return "EXTRACT__WORKERS, NORMALIZE__WORKERS and LOAD__WORKERS must be at least 1"
     if isinstance(error, MissingDependencyException):
+        missing = error.__cause__ or error.__context__
+        if destination == "sqlalchemy" and isinstance(missing, ModuleNotFoundError) and missing.name != "sqlalchemy":
+            return f"the address of the destination sqlalchemy needs the Python module {missing.name}: install it"
         return f"{error.caller} needs more packages: pip install {' '.join(map(repr, error.dependencies))}"
     if isinstance(error, ConfigFieldMissingException):
         path = ["destination", destination, *(["credentials"] if error.spec_name.endswith("Credentials") else [])]
@@ -61,7 +80,14 @@ def one_line(error: BaseException, destination: str, *, more: str = "") -> str:
             f"the destination {destination} lacks {', '.join(error.fields)}: set it under [{'.'.join(path)}] in "
             f".dlt/secrets.toml, or {'__'.join([*path, error.fields[0]]).upper()} in the environment"
         )
+    if isinstance(error, OSError) and not error.filename and _is_of_the_network(error):
+        said = error.strerror or str(error) or type(error).__name__
+        return f"the destination {destination} cannot be reached ({said}): check its address, and the network"
     if isinstance(error, OSError) and error.strerror:
         # A file that is being written does not say which it is; all that are, are dlt's.
         return f"{error.strerror}: {error.filename or get_dlt_pipelines_dir()!r}"
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:500]}{more}"
+    return f"{type(error).__name__}: {without_passwords(' '.join(str(error).split()))[:500]}{more}"
+
+
+def _is_of_the_network(error: OSError) -> bool:
+    return isinstance(error, ConnectionError | TimeoutError | socket.gaierror) or error.errno in _UNREACHABLE

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dlt
@@ -85,6 +86,8 @@ def synced(
     source, run_arguments = _source_of(source, arguments)
     if not isinstance(refresh, bool):
         raise ConfigurationError(f"refresh must be True or False; it is {refresh!r}")
+    if on_progress is not None and not callable(on_progress):
+        raise ConfigurationError(f"on_progress must be a function; it is {on_progress!r}")
     company = company_of(source)
     if company.parallel and refresh:
         raise ConfigurationError("refresh drops what other workers load: leave parallel out for that load")
@@ -183,7 +186,14 @@ def list_agents(**arguments: Any) -> tuple[dict[str, str], bool]:
 
 
 def _check_destination(pipeline: dlt.Pipeline) -> None:
-    """Refuses a pipeline that loads nowhere."""
+    """Refuses what is no pipeline, and one that loads nowhere, or has lost its folder."""
+    if not isinstance(pipeline, dlt.Pipeline):
+        raise ConfigurationError(f"it takes a dlt pipeline, dlt.pipeline(...), not a {type(pipeline).__name__}")
+    if not Path(pipeline.working_dir).is_dir():
+        raise ConfigurationError(
+            f"the working folder {pipeline.working_dir} of the pipeline is gone: make the pipeline anew, "
+            "by dlt.pipeline(...)"
+        )
     if pipeline.destination is None:
         raise ConfigurationError(
             f"the pipeline {pipeline.pipeline_name} has no destination: "
@@ -207,6 +217,10 @@ def _source_of(given: DltSource | None, arguments: Mapping[str, Any]) -> tuple[D
         raise ConfigurationError(f"sync takes the source itself, llama_extract(...), not a {type(given).__name__}")
     if for_source:
         raise ConfigurationError(f"{min(for_source)} is the source's: llama_extract({min(for_source)}=...)")
+    if not given.selected_resources:
+        raise ConfigurationError(
+            "the source has no resource selected: select extraction_runs, extraction_agents or both"
+        )
     return given, for_run
 
 

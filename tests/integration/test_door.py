@@ -1,6 +1,7 @@
 """The one door, `sync`: what it takes, what it gives back, and what it does with what others have left."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import duckdb
 import pytest
 from dlt.common.destination import reference
 from dlt.common.runtime.collector import DictCollector
+from dlt.pipeline.exceptions import PipelineStepFailed
 
 from llama_cloud_emulator import Emulator
 from llama_extract_dlt import (
@@ -171,7 +173,7 @@ def test_a_plain_run_that_waits_holds_up_nobody_else(cloud: Emulator, house: War
 
     def load() -> None:
         waiting = dlt.pipeline("waiting", destination=house.pipeline.destination, dataset_name="llama_extract")
-        source = llama_extract(**account(cloud), wait_for_lock=40)
+        source = llama_extract(**account(cloud), wait_for_lock=300)
         try:
             waiting.run(source)
             ended.append(source.resources["extraction_runs"].custom_metrics["runs"]["unchanged"])
@@ -222,6 +224,8 @@ def test_a_refresh_loads_anew_what_was_taken_away(cloud: Emulator, house: Wareho
         ({"write_disposition": "replace"}, "sync does not take write_disposition"),
         ({"refresh": "drop_data"}, "refresh must be True or False"),
         ({"page_size": 0}, "page_size"),
+        ({"timeout": 10**10}, "timeout must be a number of seconds above 0, up to a million"),
+        ({"on_progress": 5}, "on_progress must be a function; it is 5"),
     ],
 )
 def test_an_argument_that_is_none_is_an_error_before_anything_is_sent(
@@ -229,6 +233,30 @@ def test_an_argument_that_is_none_is_an_error_before_anything_is_sent(
 ) -> None:
     with pytest.raises(ConfigurationError, match=said):
         sync(house.pipeline, **account(cloud), **given)
+    assert cloud.requests == []
+
+
+def test_what_is_no_pipeline_is_refused(cloud: Emulator) -> None:
+    for given in (None, "pipeline"):
+        with pytest.raises(ConfigurationError, match=f"it takes a dlt pipeline, .* not a {type(given).__name__}"):
+            sync(given, **account(cloud))  # type: ignore[arg-type]
+
+
+def test_a_source_without_resources_is_refused(cloud: Emulator, house: Warehouse) -> None:
+    with pytest.raises(ConfigurationError, match="the source has no resource selected"):
+        sync(house.pipeline, llama_extract(**account(cloud)).with_resources())
+
+
+def test_a_pipeline_whose_folder_is_gone_is_refused(cloud: Emulator, house: Warehouse) -> None:
+    shutil.rmtree(house.pipeline.working_dir)
+    with pytest.raises(ConfigurationError, match=r"the working folder \S+ of the pipeline is gone"):
+        sync(house.pipeline, **account(cloud))
+    assert cloud.requests == []
+
+
+def test_a_plain_run_of_one_worker_of_several_is_refused(cloud: Emulator, house: Warehouse) -> None:
+    with pytest.raises(PipelineStepFailed, match=r"parallel is for sync\(pipeline, \.\.\.\)"):
+        house.pipeline.run(llama_extract(**account(cloud), parallel=True))
     assert cloud.requests == []
 
 

@@ -458,7 +458,7 @@ def test_a_line_end_behind_the_key_does_no_harm(cloud: Emulator, warehouse: Make
 @pytest.mark.parametrize(
     ("arguments", "environment", "said"),
     [
-        ([], {"TIMEOUT": "0"}, "timeout must be a number of seconds above 0; timeout is '0'"),
+        ([], {"TIMEOUT": "0"}, "timeout must be a number of seconds above 0, up to a million; timeout is '0'"),
         ([], {"FULL_SCAN": "perhaps"}, "full_scan must be true or false; full_scan is 'perhaps'"),
         ([], {"REQUESTS_PER_MINUT": "20"}, "SOURCES__LLAMA_EXTRACT__REQUESTS_PER_MINUT is no setting"),
         ([], {"CHUNK_SIZE": "few"}, "chunk_size is 'few'"),

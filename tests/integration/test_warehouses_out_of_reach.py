@@ -30,7 +30,7 @@ ADDRESSES: dict[str, dict[str, Any]] = {
         "credentials": {"server_hostname": "localhost", "http_path": "/p", "access_token": "t", "catalog": "main"}
     },
     "motherduck": {"credentials": "md:warehouse?motherduck_token=t"},
-    "redshift": {"credentials": "redshift://loader:p@127.0.0.1:1/warehouse"},
+    "redshift": {"credentials": "postgresql://loader:p@127.0.0.1:1/warehouse"},
     "snowflake": {"credentials": {"database": "warehouse", "username": "loader", "password": "p", "host": "account"}},
 }
 

@@ -335,6 +335,7 @@ def test_nothing_is_sent_or_written_when_it_is_wrong_from_the_start(
     assert cloud.requests == []
 
 
+PASSWORD = "a-password-that-must-stay-secret"
 FAILURES: list[tuple[int, str, list[str], dict[str, str]]] = [
     (1, "check api_key", [], {"LLAMA_CLOUD_API_KEY": "llx-another"}),
     (1, "cannot connect to 127.0.0.1:1 ", [], {"LLAMA_CLOUD_BASE_URL": "http://127.0.0.1:1"}),
@@ -352,6 +353,28 @@ FAILURES: list[tuple[int, str, list[str], dict[str, str]]] = [
     (2, "no naming convention 'foo'", [], {"SCHEMA__NAMING": "foo"}),
     (2, "a DuckDB in memory", [], {"DESTINATION__DUCKDB__CREDENTIALS": ":memory:"}),
     (1, "cannot make the lock file /dev/null/x/pipelines/", [], {"DLT_DATA_DIR": "/dev/null/x"}),
+    (2, "argument --chunk-size: invalid int value: 'few'", ["--chunk-size", "few"], {}),
+    (2, "unrecognized arguments: --all", ["--all"], {}),
+    *(
+        (code, named, ["--destination", name], {f"DESTINATION__{name.upper()}__CREDENTIALS": address})
+        for code, named, name, address in [
+            (2, "they must begin with postgresql://", "postgres", f"postgresql+psycopg2://u:{PASSWORD}@127.0.0.1:1/x"),
+            (1, "Connection refused", "postgres", f"postgresql://u:{PASSWORD}@127.0.0.1:1/x"),
+            (2, "the destination motherduck", "duckdb", f"md:x?motherduck_token={PASSWORD}"),
+            (2, "the Python module MySQLdb", "sqlalchemy", f"mysql://u:{PASSWORD}@127.0.0.1:1/x"),
+        ]
+    ),
+    (
+        1,
+        "the destination filesystem cannot be reached (Connect call failed",
+        ["--destination", "filesystem"],
+        {
+            "DESTINATION__FILESYSTEM__BUCKET_URL": "s3://a-bucket",
+            "DESTINATION__FILESYSTEM__CREDENTIALS__ENDPOINT_URL": "http://127.0.0.1:1",
+            "DESTINATION__FILESYSTEM__CREDENTIALS__AWS_ACCESS_KEY_ID": "a-key",
+            "DESTINATION__FILESYSTEM__CREDENTIALS__AWS_SECRET_ACCESS_KEY": PASSWORD,
+        },
+    ),
 ]
 
 
@@ -364,6 +387,7 @@ def test_a_failure_is_one_line_and_an_exit_code(
     assert (actual.code, actual.out, actual.err.count("\n")) == (code, "", 1)
     assert actual.err.startswith("error: ")
     assert named in actual.err
+    assert PASSWORD not in actual.err
     # One for the agents where it came so far, and never again what will not pass.
     assert len(cloud.requests) <= 1
 

@@ -72,7 +72,7 @@ def mend_outputs() -> None:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="llama-extract",
         allow_abbrev=False,
         description="Load LlamaCloud extraction runs into a warehouse. All agents' runs, unless some are named.",
@@ -110,6 +110,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     output.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     output.add_argument("--version", action=Version, nargs=0, help="print the version")
     return parser.parse_args(arguments)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what it cannot take."""
+
+    def error(self, message: str) -> NoReturn:
+        """Says it, and ends."""
+        self.exit(MISCONFIGURED, f"error: {message} (--help lists the options)\n")
 
 
 class Version(argparse.Action):

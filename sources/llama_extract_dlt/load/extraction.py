@@ -13,7 +13,7 @@ from typing import Any
 
 import dlt
 
-from ..errors import LlamaExtractError, is_fatal
+from ..errors import ConfigurationError, LlamaExtractError, is_fatal
 from ..service.budget import RequestBudget
 from ..service.client import LlamaCloudClient
 from ..tables.build import TableBuilder, rejected_table
@@ -153,6 +153,8 @@ class Extraction:
     def _ask(self, pipeline: dlt.Pipeline, schema: dlt.Schema, state: dict[str, Any]) -> None:
         """Ask the pipeline's warehouse, where nobody else loads; forget what `state` has of one that is another."""
         self._running_sync = RUNNING_SYNCS.get(pipeline)
+        if self.company.parallel and self._running_sync is None and self._load_id:
+            raise ConfigurationError("parallel is for sync(pipeline, ...): leave it out for a plain pipeline.run")
         self._appends = self._running_sync is not None and not self._is_parallel
         with one_configuration(pipeline):
             if self._load_id and not self._is_parallel:  # without a load, somebody looks at the resources by themselves

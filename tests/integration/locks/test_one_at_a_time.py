@@ -15,7 +15,7 @@ import dlt
 import psycopg2
 import pytest
 
-from llama_extract_dlt import DatasetBusyError
+from llama_extract_dlt import ConfigurationError, DatasetBusyError
 from llama_extract_dlt.load.locks import objects
 from llama_extract_dlt.load.locks.files import FileLock
 from llama_extract_dlt.load.locks.objects import ObjectLock
@@ -130,6 +130,12 @@ def test_a_lock_in_a_bucket_that_is_not_renewed_keeps_nobody_out(
     monkeypatch.undo()
     assert of_a_bucket().take() is not None
     next_one.release()
+
+
+def test_a_bucket_that_is_not_there_has_no_lock(storage: Any) -> None:
+    """Nor has anybody else it: to wait would be of no use."""
+    with pytest.raises(ConfigurationError, match="there is no bucket nowhere: check bucket_url"):
+        ObjectLock(storage.bucket().filesystem(), "nowhere/locks/it.lock").take()
 
 
 def test_a_lock_in_a_bucket_is_renewed_and_noticed_when_it_is_lost(

@@ -19,7 +19,7 @@ from dlt.destinations.impl.snowflake.factory import SnowflakeTypeMapper
 from ...errors import ConfigurationError
 from ...tables.build import without_nul
 from ...tables.contract import RUNS, LoadTable, without_tombstones
-from ..dlt_inside import load_files_without_rows, loads_by_adbc
+from ..dlt_inside import configuration_of, duckdb_file, load_files_without_rows, loads_by_adbc
 from .delta import replace_by_key_in_delta_tables
 from .ducklake import prepare_ducklake
 from .lakes import Lake, TableFormat
@@ -75,6 +75,7 @@ def prepare_destination(pipeline: dlt.Pipeline) -> None:
     Raises ConfigurationError if it would load wrong.
     """
     destination, kind = pipeline.destination, _kind(pipeline)
+    _check_address(pipeline, kind)
     if kind in TYPES:
         destination.caps_params.setdefault("type_mapper", TYPES[kind])
     if kind == "ducklake":
@@ -95,6 +96,22 @@ def prepare_destination(pipeline: dlt.Pipeline) -> None:
         raise ConfigurationError(
             "dlt cannot replace the rows of a run in Athena, neither in its own tables nor in Iceberg's: load Delta "
             "tables into the bucket, which Athena reads, with the destination filesystem"
+        )
+
+
+def _check_address(pipeline: dlt.Pipeline, kind: str) -> None:
+    """Refuse an address that something else would be made of, or an error with the password in it."""
+    if kind in ("postgres", "redshift"):
+        scheme = getattr(configuration_of(pipeline).credentials, "drivername", "postgresql")
+        if scheme not in ("postgresql", "postgres"):
+            raise ConfigurationError(
+                f"the credentials of the destination {pipeline.destination.destination_name} begin with {scheme}://: "
+                "they must begin with postgresql://"
+            )
+    elif (file := duckdb_file(pipeline)) is not None and file.name.startswith("md:"):
+        raise ConfigurationError(
+            "the destination duckdb would take an address that begins with md: for the name of a file: take the "
+            "destination motherduck"
         )
 
 

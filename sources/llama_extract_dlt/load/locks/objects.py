@@ -9,7 +9,7 @@ from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from ...errors import DatasetBusyError
+from ...errors import ConfigurationError, DatasetBusyError
 from ...settings import LOCK_LEASE, LOCK_RENEWAL
 from .waiting import describe_holder
 
@@ -95,8 +95,11 @@ class ObjectLock:
         try:
             answer = self._call("put_object", Bucket=self._bucket, Key=self._key, Body=body, Metadata=said, **condition)
         except OSError as error:
+            answer = _answer(error)
+            if answer.get("Error", {}).get("Code") == "NoSuchBucket":
+                raise ConfigurationError(f"there is no bucket {self._bucket}: check bucket_url") from error
             # 412: it is not as the condition says. 409: somebody else is writing it. 404: it is gone.
-            if _status(error) in (404, 409, 412):
+            if answer.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
                 return False
             raise
         self._etag, self._renewed = answer["ETag"], before
@@ -113,8 +116,6 @@ class ObjectLock:
         return _Found(answer["ETag"], age, said.get("owner", ""), said.get("holder", ""))
 
 
-def _status(error: OSError) -> int:
-    """Return the status of the answer behind an error of s3fs; 0 if there was none."""
-    answer: Any = getattr(error.__cause__, "response", None) or {}
-    status: int = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    return status
+def _answer(error: OSError) -> dict[str, Any]:
+    """Return the answer behind an error of s3fs, as botocore has it; empty if there was none."""
+    return getattr(error.__cause__, "response", None) or {}
