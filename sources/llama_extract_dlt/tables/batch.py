@@ -7,6 +7,7 @@ what is found.
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -148,30 +149,34 @@ class BatchTables:
         for place, (run, schema) in enumerate(zip(runs, schemas, strict=True)):
             groups.setdefault((run.agent_id, schema.text), []).append(place)
         metadata: list[FieldMetadata] = []
-        for group, places in groups.items():
-            path, shape = self._memory.data_path(group[0]), schemas[places[0]].shape
-            shape = shape.element() if shape.is_list else shape
-            # No variable has the texts: they are most of the run, and not needed once they are parsed.
-            for rows, root in self._parse(
-                ("data", *group),
-                {place: as_list(bytes(parts[place].data)) for place in places},
-                partial(self._loses_digits, path, shape),
-            ):
-                if root.elements is not None:
-                    self._add_list(path, rows, ("data",), root.elements, shape)
-            trees: dict[bytes, dict[int, bytes]] = {}
-            for place in places:
-                if (tree := bytes(parts[place].field_metadata)) != b"null":
-                    trees.setdefault(tree[:1], {})[place] = tree
-            values = DataValues(self._names, path)
-            for rows, root in self._parse(
-                ("values", *group),
-                {place: quote_numbers(as_list(bytes(parts[place].data))) for tree in trees.values() for place in tree},
-            ):
-                values.add(rows.keys, root)
-            for form in list(trees):
-                for rows, root in self._parse((form, *group), trees.pop(form)):
-                    metadata += field_metadata(rows.runs, rows.keys, root, values)
+        with ThreadPoolExecutor(1, "llama-extract-parse") as beside:
+            for group, places in groups.items():
+                path, shape = self._memory.data_path(group[0]), schemas[places[0]].shape
+                shape = shape.element() if shape.is_list else shape
+                # No variable has the texts: they are most of the run, and not needed once they are parsed.
+                trees: dict[bytes, dict[int, bytes]] = {}
+                for place in places:
+                    if (tree := bytes(parts[place].field_metadata)) != b"null":
+                        trees.setdefault(tree[:1], {})[place] = tree
+                described = [place for tree in trees.values() for place in tree]
+                # Arrow reads the metadata, the most of it, while Python is at work on the data.
+                parsed = [beside.submit(self._parse, (form, *group), trees.pop(form)) for form in list(trees)]
+                for rows, root in self._parse(
+                    ("data", *group),
+                    {place: as_list(bytes(parts[place].data)) for place in places},
+                    partial(self._loses_digits, path, shape),
+                ):
+                    if root.elements is not None:
+                        self._add_list(path, rows, ("data",), root.elements, shape)
+                values = DataValues(self._names, path)
+                for rows, root in self._parse(
+                    ("values", *group),
+                    {place: quote_numbers(as_list(bytes(parts[place].data))) for place in described},
+                ):
+                    values.add(rows.keys, root)
+                for one in parsed:
+                    for rows, root in one.result():
+                        metadata += field_metadata(rows.runs, rows.keys, root, values)
         if metadata:
             self._add_metadata(*concat_metadata(metadata))
 

@@ -62,7 +62,8 @@ def _has_long_number(document: bytes) -> bool:
     return any("." not in number or scalar_of(Number(number))[0] == "text" for number in numbers)
 
 
-_TO_NUMBER = re.compile(rb'((?:[^0-9"-]++|"(?:[^"\\]++|\\.)*+")*+)(-?[0-9][0-9.eE+-]*)', re.DOTALL)
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_TO_NUMBER = re.compile(rb'((?:[^0-9"-]*+%b)*+[^0-9"-]*+)(-?[0-9][0-9.eE+-]*)' % _TEXT, re.DOTALL)
 
 
 def quote_numbers(document: bytes) -> bytes:
