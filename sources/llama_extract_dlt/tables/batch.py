@@ -153,13 +153,13 @@ class BatchTables:
             for group, places in groups.items():
                 path, shape = self._memory.data_path(group[0]), schemas[places[0]].shape
                 shape = shape.element() if shape.is_list else shape
-                # No variable has the texts: they are most of the run, and not needed once they are parsed.
                 trees: dict[bytes, dict[int, bytes]] = {}
                 for place in places:
                     if (tree := bytes(parts[place].field_metadata)) != b"null":
                         trees.setdefault(tree[:1], {})[place] = tree
                 described = [place for tree in trees.values() for place in tree]
-                # Arrow reads the metadata, the most of it, while Python is at work on the data.
+                # No variable has the texts: they are most of the run, and not needed once they are parsed. Arrow reads
+                # the metadata, which are most of them, while Python is at work on the data.
                 parsed = [beside.submit(self._parse, (form, *group), trees.pop(form)) for form in list(trees)]
                 for rows, root in self._parse(
                     ("data", *group),

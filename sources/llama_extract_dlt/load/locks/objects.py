@@ -84,7 +84,8 @@ class ObjectLock:
 
     def _renew(self) -> None:
         while not self._released.wait(LOCK_RENEWAL) and not self._lost:
-            with suppress(OSError):  # the next time, perhaps; `check` sees how long it has not been renewed
+            # The next time, perhaps; `check` sees how long it has not been renewed.
+            with suppress(OSError, ConfigurationError):
                 self._lost = not self._write(IfMatch=self._etag)
 
     def _write(self, **condition: str) -> bool:
