@@ -27,6 +27,7 @@ from llama_cloud_emulator import Emulator
 from llama_extract_dlt import llama_extract
 from support.doors import Executioner, Quiet, is_kill, pipeline_of
 from support.profiles import MODEL_STEPS, PROFILE
+from support.truth import assert_names
 from support.warehouse import Warehouse, differences, expected_run, loaded_runs
 
 SOAK = "SOAK_STEPS" in os.environ
@@ -55,7 +56,7 @@ DATA = st.sampled_from(
 # Moves, and how often each of them is made.
 CHANGES = {
     "create": 14, "many runs": 4, "start": 4, "finish": 10, "edit": 10, "delete": 9, "equal": 3, "late": 4,
-    "timeless": 2, "add agent": 2, "rename agent": 1, "delete agent": 2, "hide agent": 2, "show agents": 3,
+    "timeless": 2, "add agent": 2, "rename agent": 3, "delete agent": 2, "hide agent": 2, "show agents": 3,
     "broken item": 2, "order": 2, "page limit": 4, "move": 2,
 }  # fmt: skip
 SYNCS = {
@@ -514,6 +515,8 @@ class Machine(RuleBasedStateMachine):
                 assert run_id in gone, f"{run_id} was deleted, but is not flagged"
         assert not self.unread or self.cloud.order == "unstable"
         if full:
+            if not self.hidden | self.unread:
+                assert_names(self.house)
             if not self.unread:
                 self.was_deleted.clear()
                 self.late.clear()
