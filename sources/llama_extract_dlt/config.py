@@ -117,7 +117,7 @@ def _above_0(value: object) -> float:
 
 
 def _patience(value: object) -> float:
-    if not 0 < (number := _number(value)) <= 1e6:  # of more, sockets may know nothing
+    if (number := _above_0(value)) > 1e6:  # of more, sockets may know nothing
         raise ValueError
     return number
 

@@ -82,7 +82,7 @@ def synced(
 ) -> Iterator[Report]:
     """Does what `sync` does, and keeps others out still while one looks at what was loaded."""
     began = time.monotonic()
-    _check_destination(pipeline)
+    _check_pipeline(pipeline)
     source, run_arguments = _source_of(source, arguments)
     if not isinstance(refresh, bool):
         raise ConfigurationError(f"refresh must be True or False; it is {refresh!r}")
@@ -148,15 +148,16 @@ def plan_sync(pipeline: dlt.Pipeline, *, refresh: bool = False, **arguments: Any
     """
     if unknown := arguments.keys() - config.SETTINGS:
         raise ConfigurationError(f"plan_sync does not take {min(unknown)}: it takes the arguments of llama_extract")
-    _check_destination(pipeline)
+    _check_pipeline(pipeline)
     extraction = extraction_of(arguments)()
     known: dict[str, Any] = {}
     if not refresh:
-        prepare_destination(pipeline)
-        file = duckdb_file(pipeline)
-        if file is None or file.exists():  # asking would make it
-            pipeline.sync_destination()
-            known = resource_state(pipeline, llama_extract.name, RUNS)
+        with one_configuration(pipeline):
+            prepare_destination(pipeline)
+            file = duckdb_file(pipeline)
+            if file is None or file.exists():  # asking would make it
+                pipeline.sync_destination()
+                known = resource_state(pipeline, llama_extract.name, RUNS)
     return list(extraction.plan(known.get("agents", {})))
 
 
@@ -185,7 +186,7 @@ def list_agents(**arguments: Any) -> tuple[dict[str, str], bool]:
 # ── before the load ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check_destination(pipeline: dlt.Pipeline) -> None:
+def _check_pipeline(pipeline: dlt.Pipeline) -> None:
     """Refuses what is no pipeline, and one that loads nowhere, or has lost its folder."""
     if not isinstance(pipeline, dlt.Pipeline):
         raise ConfigurationError(f"it takes a dlt pipeline, dlt.pipeline(...), not a {type(pipeline).__name__}")

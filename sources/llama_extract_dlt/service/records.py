@@ -140,11 +140,12 @@ def _flaw(text: bytes) -> str | None:
     return _TOO_DEEP if is_deeper(text, settings.MAX_DEPTH) else None
 
 
-_STRING = rb'"(?:[^"\\]++|\\.)*+"'
+JSON_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+"""A text with its quotes, in a regular expression with DOTALL."""
 # In what was rejected: also where it breaks off, and in JSON that is itself a text in JSON.
-_DOWNLOAD_URL = re.compile(rb'(\\*"download_url\\*"\s*:\s*)(?:%b|\\*"[^"]*"?)' % _STRING, re.DOTALL)
-_MEMBER = rb'"download_url"\s*:\s*(?:%b|null)' % _STRING
-_MEMBER_OR_STRING = re.compile(rb"(,\s*%b|%b\s*,?\s*)|%b" % (_MEMBER, _MEMBER, _STRING), re.DOTALL)
+_DOWNLOAD_URL = re.compile(rb'(\\*"download_url\\*"\s*:\s*)(?:%b|\\*"[^"]*"?)' % JSON_STRING, re.DOTALL)
+_MEMBER = rb'"download_url"\s*:\s*(?:%b|null)' % JSON_STRING
+_MEMBER_OR_STRING = re.compile(rb"(,\s*%b|%b\s*,?\s*)|%b" % (_MEMBER, _MEMBER, JSON_STRING), re.DOTALL)
 
 
 def without_download_url(record: bytes) -> bytes:

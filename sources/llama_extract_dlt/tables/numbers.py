@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from ..service.records import JSON_STRING
+
 
 class Number(str):
     """A number as it was written."""
@@ -62,8 +64,7 @@ def _has_long_number(document: bytes) -> bool:
     return any("." not in number or scalar_of(Number(number))[0] == "text" for number in numbers)
 
 
-_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
-_TO_NUMBER = re.compile(rb'((?:[^0-9"-]*+%b)*+[^0-9"-]*+)(-?[0-9][0-9.eE+-]*)' % _TEXT, re.DOTALL)
+_TO_NUMBER = re.compile(rb'((?:[^0-9"-]*+%b)*+[^0-9"-]*+)(-?[0-9][0-9.eE+-]*)' % JSON_STRING, re.DOTALL)
 
 
 def quote_numbers(document: bytes) -> bytes:

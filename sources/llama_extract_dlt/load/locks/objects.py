@@ -96,11 +96,11 @@ class ObjectLock:
         try:
             answer = self._call("put_object", Bucket=self._bucket, Key=self._key, Body=body, Metadata=said, **condition)
         except OSError as error:
-            answer = _answer(error)
-            if answer.get("Error", {}).get("Code") == "NoSuchBucket":
+            refusal = _answer(error)
+            if refusal.get("Error", {}).get("Code") == "NoSuchBucket":
                 raise ConfigurationError(f"there is no bucket {self._bucket}: check bucket_url") from error
             # 412: it is not as the condition says. 409: somebody else is writing it. 404: it is gone.
-            if answer.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
+            if refusal.get("ResponseMetadata", {}).get("HTTPStatusCode") in (404, 409, 412):
                 return False
             raise
         self._etag, self._renewed = answer["ETag"], before
